@@ -1,0 +1,1 @@
+"""What past data say: findings, series, measured impact, placebo calibration, the ledger."""

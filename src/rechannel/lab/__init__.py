@@ -1,0 +1,1 @@
+"""Made markets with known truth, and the scoreboard that judges every method."""

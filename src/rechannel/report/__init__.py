@@ -1,0 +1,1 @@
+"""Figures, chapters and the published report."""

@@ -1,0 +1,1 @@
+"""Interventions applied to one fitted world, day by day and draw by draw."""

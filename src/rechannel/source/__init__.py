@@ -1,0 +1,1 @@
+"""Files and databases become checked relations; the run store."""

@@ -1,0 +1,1 @@
+"""The words everyone shares: channels, estimates, grades, errors, wording and numbers."""

@@ -1,0 +1,65 @@
+"""What a channel is, and the closed lists of words that the tables use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Metric = Literal["visits", "new_customers", "orders", "gmv", "refunds", "cost", "volume", "exposure"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+EventKind = Literal[
+    "holiday",
+    "promo",
+    "outage",
+    "closure",
+    "demotion",
+    "opening",
+    "move",
+    "announcement",
+    "measurement_break",
+    "test",
+    "price",
+    "other",
+]
+EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
+
+Cadence = Literal["daily", "weekly"]
+Verdict = Literal["effect", "practically_none", "cannot_tell"]
+
+ALL_MARKETS = "all"
+"""The sum of the case's markets."""
+
+WHOLE_SHOP = "total"
+"""The channel name under which a shop states what it only knows for all channels together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """An entry with its own switch, as `case.toml` describes it.
+
+    Attributes
+    ----------
+    channel_id
+        The name in the canonical tables.
+    names
+        Display names by language; a missing language shows `channel_id`.
+    host
+        Who owns the surface the entry stands on; empty when it is the shop's own.
+    kind, placement, shop
+        Free words of the user: kind of entry (app, mini_program, search_ad, ...), level of placement, shop.
+    aliases
+        Other names under which exports mention the same entry.
+    """
+
+    channel_id: str
+    names: dict[str, str] = field(default_factory=dict)
+    host: str = ""
+    kind: str = ""
+    placement: str = ""
+    shop: str = ""
+    aliases: tuple[str, ...] = ()
+
+    def display(self, language: str) -> str:
+        """The name to show in `language`."""
+        return self.names.get(language, self.channel_id)

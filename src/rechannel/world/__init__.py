@@ -1,0 +1,1 @@
+"""One fitted world: diversion, demand and customers with their uncertainty."""
