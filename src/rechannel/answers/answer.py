@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from importlib.resources import files
 
+from rechannel.tables.panel import DateArray
 from rechannel.vocabulary.channel import Verdict
-from rechannel.vocabulary.estimate import Estimate, Quantiles, Refusal
+from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantiles, Refusal
 from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language
 
@@ -32,6 +33,39 @@ class DailyRow:
             "open": self.open_path.to_json(),
             "closed": self.closed_path.to_json(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Days of one series on both paths, for pictures; quantiles stand at the nine `LEVELS`.
+
+    Attributes
+    ----------
+    channel
+        Channel, or None for the total over own channels.
+    metric
+        In whose unit everything below is, per day.
+    on, announced
+        Day of the intervention; day it became known, None when never.
+    dates
+        datetime64[D], shape [date]: some history, then the window.
+    observed
+        Shape [date]; nan = not measured, or still to come.
+    open_path, closed_path
+        Shape [date, level]; nan where the path is not estimated. Ex post the closed path is what was observed.
+    cumulative
+        Shape [date, level]: open - closed summed from `on`; nan before it.
+    """
+
+    channel: str | None
+    metric: str
+    on: date
+    announced: date | None
+    dates: DateArray
+    observed: FloatArray
+    open_path: FloatArray
+    closed_path: FloatArray
+    cumulative: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +147,7 @@ class Answer:
     grade: Grade | None = None
     verdict: Verdict | None = None
     refusal: Refusal | None = None
+    paths: tuple[Path, ...] = ()
 
     @property
     def answered(self) -> bool:

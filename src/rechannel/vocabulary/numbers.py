@@ -39,10 +39,7 @@ def scale_of(size: float, language: Language) -> Scale:
 
 def decimals_of(value: float, width: float) -> int:
     """Decimals that show the 2nd significant digit of the interval width, and at most 3 digits of the value."""
-    if width > 0 and math.isfinite(width):
-        by_width = 1 - math.floor(math.log10(width))
-    else:
-        by_width = 1
+    by_width = 1 - math.floor(math.log10(width)) if width > 0 and math.isfinite(width) else 1
     size = max(abs(value), 1e-12)
     by_value = MOST_DIGITS - 1 - math.floor(math.log10(size))
     return max(0, min(by_width, by_value, 4))
@@ -114,7 +111,7 @@ def with_span(value: float, low: float, high: float, language: Language, unit: s
 def percent(share: float, *, width: float = math.nan) -> str:
     """A share as percent: 32%; 3.1%."""
     value = 100 * share
-    decimals = decimals_of(value, 100 * width if math.isfinite(width) else max(abs(value), 1) / 5)
+    decimals = decimals_of(value, 100 * width) if math.isfinite(width) else int(abs(value) < 10)
     return f"{_signed(value, min(decimals, 1))}%"
 
 

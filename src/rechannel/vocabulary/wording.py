@@ -6,7 +6,7 @@ import os
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 Language = Literal["zh-Hans", "zh-Hant", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -68,6 +68,7 @@ def language_of_environment() -> Language:
 
 def as_language(value: str) -> Language:
     """`value` as a language, or ValueError naming the three."""
-    if value not in LANGUAGES:
-        raise ValueError(f"language {value!r} is not one of {', '.join(LANGUAGES)}")
-    return cast(Language, value)
+    for language in LANGUAGES:
+        if value == language:
+            return language
+    raise ValueError(f"language {value!r} is not one of {', '.join(LANGUAGES)}")
