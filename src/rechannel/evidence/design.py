@@ -1,0 +1,181 @@
+"""Regression columns of a daily series: weekly and yearly pattern, trend, calendar events, measurement breaks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rechannel.tables.calendar import Event
+from rechannel.tables.panel import DateArray, to_date
+from rechannel.vocabulary.channel import Cadence
+from rechannel.vocabulary.estimate import FloatArray
+
+SHAPED = ("holiday", "promo", "price", "other")
+"""Kinds of event whose shape is learned and forecast."""
+DISTURBING = ("outage", "closure", "demotion", "test")
+"""Kinds whose days are not days of the open world; they are masked, for every channel."""
+STEPPING = ("opening", "move")
+"""Kinds after which a channel is another one: a lasting step."""
+REBOUND_DAYS = 7
+LONGEST_TEMPORARY = 60
+"""A closure or demotion logged for longer than this is lasting: a step instead of a mask."""
+
+WEEKLY_SD, YEARLY_SD, TREND_SD_PER_YEAR = 1.0, 0.3, 0.3
+EVENT_SD, INSTANCE_SD, STEP_SD = 0.5, 0.1, 0.5
+"""Prior sd of coefficients relative to the level of the series (log units on the log scale)."""
+YEAR = 365.25
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Columns over every day of a panel, history and coming days.
+
+    Attributes
+    ----------
+    columns
+        Shape [day, column]; no intercept.
+    prior_sd
+        Prior sd of each coefficient relative to the level of the series, shape [column].
+    usable
+        Days of the open world, shape [day]: not masked by a logged outage, closure, demotion or test.
+    families
+        Per event family its instances as (first, last) day numbers, ends included; may lie outside the panel.
+    """
+
+    columns: FloatArray
+    prior_sd: FloatArray
+    usable: NDArray[np.bool_]
+    families: dict[str, tuple[tuple[int, int], ...]]
+
+    def unseen(self, training: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Days that lie in an event whose family has no day in training, shape [day]."""
+        days = np.zeros(training.size, dtype=bool)
+        for instances in self.families.values():
+            covered = np.zeros(training.size, dtype=bool)
+            for first, last in instances:
+                covered[max(first, 0) : max(last + 1, 0)] = True
+            if not (covered & training).any():
+                days |= covered
+        return days
+
+
+def family(event: Event) -> str:
+    """Events of one kind and name over the years are one family; the year in the name does not matter."""
+    name = re.sub(r"(19|20)\d\d年?", "", event.note.casefold())
+    name = re.sub(r"[\s\W_]+", " ", name).strip()
+    return "/".join([event.kind, name, event.channel or "", event.market or ""])
+
+
+def build_design(
+    dates: DateArray,
+    events: Sequence[Event],
+    channel: str | None,
+    *,
+    market: str | None = None,
+    cadence: Cadence = "daily",
+    subject: tuple[str, date] | None = None,
+) -> Design:
+    """Columns and mask of one channel's series.
+
+    Parameters
+    ----------
+    dates
+        Every day, history and coming, datetime64[D], shape [day].
+    events
+        The calendar; events of other markets are left out.
+    channel
+        The series' channel; None = the total, which only shop-wide events shape.
+    market
+        The series' market; None = all.
+    subject
+        Channel and first day of the intervention under study: its own row in `events` is not a past event.
+
+    Returns
+    -------
+    Design
+    """
+    n = dates.size
+    step = 7 if cadence == "weekly" else 1
+    number = np.arange(n)
+    origin = to_date(dates[0])
+    columns: list[FloatArray] = []
+    sds: list[float] = []
+
+    def put(column: FloatArray, sd: float) -> None:
+        columns.append(column)
+        sds.append(sd)
+
+    if cadence == "daily":
+        weekday = (dates.astype("datetime64[D]").astype(int) + 3) % 7
+        for day in range(6):
+            put((weekday == day).astype(float) - (weekday == 6), WEEKLY_SD)
+    years = number * step / YEAR
+    if n * step >= YEAR:
+        put(years - years[-1], TREND_SD_PER_YEAR)
+    if n * step >= 2 * YEAR - 31:
+        for harmonic in (1, 2):
+            put(np.sin(2 * np.pi * harmonic * years), YEARLY_SD / harmonic)
+            put(np.cos(2 * np.pi * harmonic * years), YEARLY_SD / harmonic)
+
+    usable = np.ones(n, dtype=bool)
+    families: dict[str, list[tuple[int, int]]] = {}
+    for event in events:
+        if event.market is not None and market is not None and event.market != market:
+            continue
+        first = (event.start - origin).days // step
+        last = (event.end - origin).days // step
+        is_subject = subject is not None and event.channel == subject[0] and event.start >= subject[1]
+        if is_subject:
+            continue
+        if event.kind in DISTURBING:
+            lasting = event.kind in ("closure", "demotion") and (event.days > LONGEST_TEMPORARY or event.days == 1)
+            if lasting:
+                put((number >= first).astype(float), STEP_SD)
+                last = first + 2 * REBOUND_DAYS // step
+            usable[max(first, 0) : max(last + 1 + REBOUND_DAYS // step, 0)] = False
+        elif event.kind in SHAPED and (event.channel is None or event.channel == channel):
+            families.setdefault(family(event), []).append((first, last))
+        elif (event.kind == "measurement_break" and (event.channel is None or event.channel == channel)) or (
+            event.kind in STEPPING
+        ):
+            put((number >= first).astype(float), STEP_SD)
+    for instances in families.values():
+        _put_family(put, number, instances, step)
+    matrix = np.column_stack(columns) if columns else np.zeros((n, 0))
+    live = np.abs(matrix).max(axis=0, initial=0.0) > 0
+    return Design(
+        columns=np.ascontiguousarray(matrix[:, live]),
+        prior_sd=np.array(sds)[live],
+        usable=usable,
+        families={name: tuple(instances) for name, instances in families.items()},
+    )
+
+
+class _Put:
+    """The type of the callback that stores one column with its prior sd."""
+
+    def __call__(self, column: FloatArray, sd: float) -> None: ...
+
+
+def _put_family(put: _Put | object, number: NDArray[np.intp], instances: Sequence[tuple[int, int]], step: int) -> None:
+    """The shared shape of a family (plateau, opening, closing, lead, after) and one deviation per instance."""
+    assert callable(put)
+    shapes = [np.zeros(number.size) for _ in range(5)]
+    for first, last in instances:
+        inside = (number >= first) & (number <= last)
+        shapes[0] += inside
+        if last > first:
+            shapes[1] += inside * np.exp(-np.maximum(number - first, 0) * step / 1.5)
+            shapes[2] += inside * np.exp(-np.maximum(last - number, 0) * step / 1.5)
+        before = (number < first) & ((first - number) * step <= 5)
+        shapes[3] += before * (1 - (first - number - 1) * step / 5)
+        behind = (number > last) & ((number - last) * step <= 10)
+        shapes[4] += behind * np.exp(-np.maximum(number - last - 1, 0) * step / 3)
+        put(inside.astype(float), INSTANCE_SD)
+    for shape, share in zip(shapes, (1.0, 1.0, 1.0, 0.4, 0.4), strict=True):
+        put(shape, EVENT_SD * share)

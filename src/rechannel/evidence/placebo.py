@@ -1,0 +1,194 @@
+"""Calibration by placebo dates: how often intervals held where nothing happened, and how to scale them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri, stdtr
+
+from rechannel.evidence.joint import FEWEST_TRAINING_DAYS, ChannelSeries, fit_channel, window_sums
+from rechannel.evidence.series import trimmed
+from rechannel.vocabulary.estimate import FloatArray
+
+PRIOR_SD = 0.25
+"""Prior sd of log lambda."""
+SLOPE_SD = 0.1
+"""Prior sd of the slope of log lambda in log H: lambda is smooth in the horizon."""
+REFERENCE_HORIZON = 30
+MOST_ORIGINS = 12
+ENOUGH_FOLDS = 10.0
+TAIL_DF = 8.0
+HORIZONS = (7, 14, 30, 60, 90, 180)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A pooled scale for the spread of window sums.
+
+    Attributes
+    ----------
+    level, slope
+        log lambda(H) = level + slope log(H / 30).
+    scores
+        Normal scores of what came in the placebo windows, shape [record].
+    horizons, origins
+        Horizon in days and position of the origin of each record, shape [record].
+    effective_folds
+        Horizon -> number of independent folds, pooled over channels.
+    independent_records
+        How many independent records all of them together count as.
+    held_out_coverage
+        Share of records inside their 90 % interval with lambda estimated from the other origins; nan without records.
+    """
+
+    level: float
+    slope: float
+    scores: FloatArray
+    horizons: FloatArray
+    origins: FloatArray
+    effective_folds: dict[int, float]
+    independent_records: float
+    held_out_coverage: float
+
+    def widen(self, horizon: FloatArray | float) -> FloatArray:
+        """lambda at each horizon in days."""
+        return np.asarray(np.exp(self.level + self.slope * np.log(np.maximum(horizon, 1) / REFERENCE_HORIZON)))
+
+    def folds_at(self, horizon: int) -> float:
+        """Independent folds at the nearest tried horizon that is not shorter; 0 when none is."""
+        longer = [tried for tried in self.effective_folds if tried >= horizon]
+        return self.effective_folds[min(longer)] if longer else 0.0
+
+    def is_extrapolated(self, horizon: int) -> bool:
+        """Fewer than ten independent folds speak at this horizon."""
+        return self.folds_at(horizon) < ENOUGH_FOLDS
+
+
+def calibrate(
+    series: Sequence[ChannelSeries], before: int, lead: int, horizons: Sequence[int], correlation: FloatArray
+) -> Calibration:
+    """Estimate lambda from placebo dates before the intervention.
+
+    Each origin hides everything after it, refits every series on the grid points that carry its posterior, and
+    predicts the sums after a lead as long as the notice. The total is predicted as the sum of the joint channels.
+
+    Parameters
+    ----------
+    series
+        Channels of one metric, fitted up to `before`.
+    before
+        First day number that the fits do not use.
+    lead
+        Days between the last day used and the window (notice).
+    horizons
+        Horizons asked; standard ones that fit the history are added.
+    correlation
+        Of the series' shocks, shape [series, series].
+    """
+    first = max(FEWEST_TRAINING_DAYS, min(180, before // 3))
+    shortest = min(min(horizons), min(HORIZONS))
+    last = before - lead - shortest
+    tried = sorted({h for h in (*horizons, *HORIZONS) if first + lead + h <= before})
+    if last < first or not tried:
+        return Calibration(0.0, 0.0, np.empty(0), np.empty(0), np.empty(0), {}, 0.0, float("nan"))
+    count = min(MOST_ORIGINS, max(1, (last - first) // 7 + 1))
+    origins = np.unique(np.linspace(first, last, count).astype(int))
+    grids = [trimmed(one.fit) for one in series]
+    scores: list[float] = []
+    record_horizon: list[float] = []
+    record_origin: list[float] = []
+    for position, origin in enumerate(origins.tolist()):
+        fitting = [h for h in tried if origin + lead + h <= before]
+        days = np.arange(origin, origin + lead + max(fitting), dtype=np.int64)
+        windows = np.zeros((len(fitting), days.size))
+        for row, horizon in enumerate(fitting):
+            windows[row, lead : lead + horizon] = 1.0
+        centres = np.zeros((len(series), len(fitting)))
+        spreads = np.zeros_like(centres)
+        actuals = np.zeros_like(centres)
+        whole = np.ones(len(fitting), dtype=bool)
+        for index, one in enumerate(series):
+            measured = one.design.usable[days] & np.isfinite(one.values[days])
+            seen = windows * measured
+            enough = seen.sum(axis=1) >= 0.5 * windows.sum(axis=1)
+            past = one.training[:origin]
+            if not enough.any() or past.sum() < FEWEST_TRAINING_DAYS:
+                whole[:] = False
+                continue
+            refit = fit_channel(
+                one.metric, one.channel, one.values, one.design, origin, is_log=one.is_log, grid=grids[index]
+            )
+            sums = window_sums(refit, days, seen)
+            actual = seen @ np.where(measured, one.values[days], 0.0)
+            score = _normal_score(
+                sums.centre, actual, sums.is_log, sums.forecast.location, sums.forecast.scale, sums.forecast.df
+            )
+            centres[index] = sums.at_normal(np.zeros((1, 1)), np.ones(len(fitting)))[0]
+            spreads[index] = sums.sd(np.ones(len(fitting)))
+            actuals[index] = actual
+            whole &= enough
+            for row in np.flatnonzero(enough).tolist():
+                scores.append(float(score[row]))
+                record_horizon.append(fitting[row])
+                record_origin.append(position)
+        if len(series) > 1:
+            total_sd = np.sqrt(np.einsum("ih,ij,jh->h", spreads, correlation, spreads))
+            for row in np.flatnonzero(whole & (total_sd > 0)).tolist():
+                gap = (actuals[:, row] - centres[:, row]).sum() / total_sd[row]
+                scores.append(float(np.clip(gap, -8, 8)))
+                record_horizon.append(fitting[row])
+                record_origin.append(position)
+    z, h, o = np.array(scores), np.array(record_horizon), np.array(record_origin)
+    independent = len(series) ** 2 / float((correlation**2).sum())
+    effective = {
+        horizon: independent * max(1.0, (before - first - lead) / horizon) for horizon in tried if (h == horizon).any()
+    }
+    weights = _weights(h, effective)
+    level, slope = _scale(z, h, weights)
+    inside = []
+    for position in np.unique(o):
+        others = o != position
+        a, b = _scale(z[others], h[others], weights[others])
+        bound = 1.6449 * np.exp(a + b * np.log(h[~others] / REFERENCE_HORIZON))
+        inside.append(np.abs(z[~others]) <= bound)
+    coverage = float(np.concatenate(inside).mean()) if inside else float("nan")
+    return Calibration(level, slope, z, h, o, effective, float(weights.sum()), coverage)
+
+
+def _normal_score(
+    centre: FloatArray, actual: FloatArray, is_log: bool, location: FloatArray, scale: FloatArray, df: FloatArray
+) -> FloatArray:
+    """Normal score of what came under each forecast, clipped at 8."""
+    if is_log:
+        deviation = np.log(np.maximum(actual, 0.5) / np.maximum(centre, 1e-300)) - location
+    else:
+        deviation = actual - centre - location
+    probability = np.clip(stdtr(df, deviation / scale), 1e-15, 1 - 1e-15)
+    return np.asarray(ndtri(probability))
+
+
+def _weights(horizon: FloatArray, effective: dict[int, float]) -> FloatArray:
+    """Weight of each record, so that all records together count as the mean number of independent folds."""
+    weights = np.zeros(horizon.size)
+    for tried, folds in effective.items():
+        rows = horizon == tried
+        weights[rows] = min(1.0, folds / rows.sum()) / len(effective)
+    return weights
+
+
+def _scale(z: FloatArray, horizon: FloatArray, weights: FloatArray) -> tuple[float, float]:
+    """Posterior mean of level and slope of log lambda under a t likelihood, on a grid."""
+    if z.size == 0:
+        return 0.0, 0.0
+    levels = np.linspace(-4 * PRIOR_SD, 4 * PRIOR_SD, 81)
+    slopes = np.linspace(-3 * SLOPE_SD, 3 * SLOPE_SD, 25)
+    log_horizon = np.log(horizon / REFERENCE_HORIZON)
+    log_scale = levels[:, None, None] + slopes[None, :, None] * log_horizon
+    density = -(TAIL_DF + 1) / 2 * np.log1p((z / np.exp(log_scale)) ** 2 / TAIL_DF) - log_scale
+    posterior = (density * weights).sum(axis=2)
+    posterior -= levels[:, None] ** 2 / (2 * PRIOR_SD**2) + slopes[None, :] ** 2 / (2 * SLOPE_SD**2)
+    mass = np.exp(posterior - posterior.max())
+    mass /= mass.sum()
+    return float((mass.sum(axis=1) * levels).sum()), float((mass.sum(axis=0) * slopes).sum())
