@@ -1,0 +1,8 @@
+"""The chapters of a report, in their order; a new chapter is a file with `build` and a row here."""
+
+from __future__ import annotations
+
+from rechannel.report.blocks import Build
+from rechannel.report.chapters import data, evidence, impact, overview
+
+CHAPTERS: tuple[Build, ...] = (overview.build, impact.build, evidence.build, data.build)

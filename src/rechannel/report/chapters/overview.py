@@ -1,0 +1,94 @@
+"""Overview: one card per answer, and the state of the data in one strip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from rechannel.answers.answer import Answer
+from rechannel.report import phrases
+from rechannel.report.blocks import Block, Card, Cards, Chapter, Pair, Pairs, Prose, Reader
+from rechannel.vocabulary import numbers
+from rechannel.vocabulary.estimate import Estimate, Quantity
+from rechannel.vocabulary.wording import text
+
+HEADLINES: dict[str, tuple[str, ...]] = {
+    "impact": ("net_loss_visits", "visits_removed"),
+    "closure": ("net_loss_visits", "net_loss_new_customers", "visits_removed"),
+}
+"""Question -> metrics for the card's number; the first answered one at its first answered horizon wins."""
+
+
+def anchor(position: int, answer: Answer) -> str:
+    """The id of an answer's chapter on the page."""
+    return f"{answer.question}-{position + 1}"
+
+
+def headline(answer: Answer) -> Estimate | None:
+    """The number on an answer's card: a total at the horizon of its verdict, the first answered; None when there is none."""
+    for metric in HEADLINES.get(answer.question, ()):
+        for row in answer.estimates:
+            if (row.metric, row.channel, row.market) == (metric, None, None) and isinstance(row.value, Quantity):
+                return row
+    return None
+
+
+def card(position: int, answer: Answer, reader: Reader) -> Card:
+    """The short form of one answer."""
+    language = reader.language
+    about = []
+    if channel := answer.asked.get("channel"):
+        about.append(reader.facts.display(channel, language))
+    if on := answer.asked.get("on"):
+        about.append(numbers.day(date.fromisoformat(on), language))
+    question = text(f"report.question.{answer.question}", language)
+    label = f"{question} · {' · '.join(about)}" if about else question
+    claim, link = answer.text[language], anchor(position, answer)
+    if answer.refusal:
+        return Card(label, claim, link, refusal=answer.refusal)
+    verdict = text(f"report.verdict.{answer.verdict}", language) if answer.verdict else ""
+    row = headline(answer)
+    if row is None or not isinstance(row.value, Quantity):
+        return Card(label, claim, link, grade=answer.grade, verdict=verdict)
+    median, interval = phrases.median_and_interval(row.value.quantiles, row.unit, reader.facts, language)
+    name = phrases.metric_name(row.metric, language)
+    within = text("report.within", language, days=str(row.horizon_days)) if row.horizon_days else ""
+    return Card(
+        label,
+        claim,
+        link,
+        number=median,
+        unit=" · ".join(part for part in (name, within) if part),
+        interval=interval,
+        likelihood=phrases.likelihood(row.value.quantiles, language) if row.metric.startswith("net_loss") else "",
+        grade=row.value.grade,
+        verdict=verdict,
+        changes=phrases.changes(row, language),
+    )
+
+
+def build(answers: Sequence[Answer], reader: Reader) -> tuple[Chapter, ...]:
+    """The overview; it stands in every report."""
+    language, facts = reader.language, reader.facts
+
+    def say(key: str) -> str:
+        return text(f"report.overview.{key}", language)
+
+    warnings = sum(note.severity == "warning" for note in facts.notes)
+    strip = Pairs(
+        "",
+        (
+            Pair(say("data_until"), numbers.day(facts.last, language)),
+            Pair(say("period"), f"{(facts.last - facts.first).days + 1:,}"),
+            Pair(say("channels"), str(len(facts.channels))),
+            Pair(say("tables"), str(len(facts.tables))),
+            *([Pair(say("warnings"), str(warnings))] if warnings else []),
+        ),
+        strip=True,
+    )
+    blocks: list[Block] = [strip]
+    if answers:
+        blocks.append(Cards(tuple(card(i, answer, reader) for i, answer in enumerate(answers))))
+    else:
+        blocks.append(Prose((say("empty"),)))
+    return (Chapter("overview", say("kicker"), say("title"), tuple(blocks), lead=say("lead")),)

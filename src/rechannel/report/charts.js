@@ -1,0 +1,109 @@
+// Draws one ECharts option as SVG text inside QuickJS; functions that JSON cannot carry are bound here by name.
+"use strict";
+var SCALES = {
+  "zh-Hans": [[1e12, "万亿"], [1e8, "亿"], [1e4, "万"]],
+  "zh-Hant": [[1e12, "萬億"], [1e8, "億"], [1e4, "萬"]],
+  "en": [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e4, "K"]]
+};
+
+function scaleOf(size, language) {
+  for (var scale of SCALES[language])
+    if (Math.abs(size) >= scale[0]) return scale[1] === "K" ? [1e3, "K"] : scale;
+  return [1, ""];
+}
+
+function decimalsOf(value, width) {
+  var byWidth = width > 0 && isFinite(width) ? 1 - Math.floor(Math.log10(width)) : 1;
+  var byValue = 2 - Math.floor(Math.log10(Math.max(Math.abs(value), 1e-12)));
+  return Math.max(0, Math.min(byWidth, byValue, 4));
+}
+
+// Python rounds exact ties to even, toFixed does not; toFixed(60) is exact for every tie at up to 4 decimals.
+function fixed(size, decimals) {
+  var exact = size.toFixed(60), cut = exact.indexOf(".") + 1 + decimals;
+  if (!/^50*$/.test(exact.slice(cut))) return size.toFixed(decimals);
+  var down = exact.slice(0, decimals ? cut : cut - 1);
+  return "02468".includes(down.slice(-1)) ? down : size.toFixed(decimals);
+}
+
+function signed(value, decimals) {
+  var digits = fixed(Math.abs(value), decimals), parts = digits.split(".");
+  parts[0] = parts[0].replace(/\B(?=(\d{3})+$)/g, ",");
+  return (value < 0 && Number(digits) !== 0 ? "\u2212" : "") + parts.join(".");
+}
+
+function join(digits, word, language) {
+  return language === "en" || !word ? digits + word : digits + " " + word;
+}
+
+// The twin of vocabulary.numbers.number; tests/report/number_vectors.json holds both to the same words.
+function number(value, language, width) {
+  var scale = scaleOf(value, language), scaled = value / scale[0], decimals = 0;
+  if (isFinite(width) && width > 0) decimals = decimalsOf(scaled, width / scale[0]);
+  else if ((scale[1] || Math.abs(value) < 100) && !Number.isInteger(scaled))
+    decimals = decimalsOf(scaled, scaled === 0 ? 0 : Math.abs(scaled) / 10);
+  return join(signed(scaled, decimals), scale[1], language);
+}
+
+var BOUND = {
+  // Ticks of one axis share one scale and one number of decimals.
+  axisNumber: function (given) {
+    var scale = scaleOf(given.size, given.language);
+    var decimals = Math.max(0, Math.min(4, -Math.floor(Math.log10(given.step / scale[0]) + 1e-9)));
+    return function (value) {
+      return value === 0 ? "0" : join(signed(value / scale[0], decimals), scale[1], given.language);
+    };
+  },
+  axisPercent: function (given) {
+    var decimals = Math.max(0, Math.min(2, -Math.floor(Math.log10(100 * given.step) + 1e-9)));
+    return function (value) { return signed(100 * value, decimals) + "%"; };
+  },
+  // Words for given positions; text is handed over as it is, never as a template.
+  words: function (given) {
+    return function (value) { return given.words[String(value)] || ""; };
+  },
+  word: function (given) {
+    return function () { return given.word; };
+  },
+  // The area between two lines: [x, low, high] in the coordinates of the axes.
+  band: function (given) {
+    return function (_, api) {
+      var upper = given.points.map(function (p) { return api.coord([p[0], p[2]]); });
+      var lower = given.points.map(function (p) { return api.coord([p[0], p[1]]); }).reverse();
+      return {type: "polygon", silent: true, shape: {points: upper.concat(lower)},
+              style: {fill: given.fill, opacity: given.opacity}};
+    };
+  },
+  // A horizontal interval at one row of a dot plot, thick for its inner part.
+  whisker: function (given) {
+    return function (_, api) {
+      var a = api.coord([given.low, given.row]), b = api.coord([given.high, given.row]);
+      return {type: "rect", silent: true, shape: {x: a[0], y: a[1] - given.height / 2, width: b[0] - a[0], height: given.height,
+              r: given.height / 2}, style: {fill: given.fill, opacity: given.opacity}};
+    };
+  }
+};
+
+function bind(node) {
+  if (Array.isArray(node)) return node.map(bind);
+  if (node === null || typeof node !== "object") return node;
+  if (typeof node.$bound === "string") return BOUND[node.$bound](node);
+  var made = {};
+  for (var key of Object.keys(node)) made[key] = bind(node[key]);
+  return made;
+}
+
+// QuickJS hands ropes to Python as unknown values; splitting and joining makes one flat string.
+function draw(optionJson, width, height) {
+  var chart = echarts.init(null, null, {renderer: "svg", ssr: true, width: width, height: height});
+  try {
+    chart.setOption(bind(JSON.parse(optionJson)));
+    return chart.renderToSVGString({useViewBox: true}).split("").join("");
+  } finally {
+    chart.dispose();
+  }
+}
+
+function numberFlat(value, language, width) {
+  return number(value, language, width).split("").join("");
+}
