@@ -1,0 +1,111 @@
+"""One file becomes one canonical relation, or is refused with every fault it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from rechannel.source.cells import TYPED, type_cells
+from rechannel.source.checks import Rules, check_history, check_rows
+from rechannel.source.contract import TABLES, TableName
+from rechannel.source.engine import locked_engine, named, quoted
+from rechannel.source.faultlist import FaultList
+from rechannel.source.mapping import map_header
+from rechannel.source.read import file_sha256, load_raw
+from rechannel.vocabulary.errors import CallError, Fault, FileRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A file that may be used.
+
+    Attributes
+    ----------
+    table
+        Canonical table it holds.
+    relation
+        Canonical columns the file has, canonical order, rows in file order; date32, timestamp[us] (case zone),
+        float64 (null = not measured), string. Customers are hashed when a salt was given.
+    faults
+        Warnings and notes.
+    original, sha256
+        Name without folder, and SHA-256 of the bytes, of the file.
+    duplicates
+        Exact repeats dropped.
+    """
+
+    table: TableName
+    relation: pa.Table
+    faults: tuple[Fault, ...]
+    original: str
+    sha256: str
+    duplicates: int
+
+
+def admit(path: Path, table: TableName, rules: Rules, *, whole: bool = True, salt: str = "") -> Admitted:
+    """Read one file as one canonical table.
+
+    Parameters
+    ----------
+    path
+        CSV or Parquet.
+    table
+        Which canonical table it is.
+    rules
+        What the case declares.
+    whole
+        False for an addition to a table, whose history is judged together with what is there.
+    salt
+        Salt of the customer hash; empty leaves ids as they are (for checks that store nothing).
+
+    Raises
+    ------
+    FileRefused
+        The file breaks the contract; holds every fault to a hundred.
+    CallError
+        RC310: there is no such file.
+    """
+    if not path.is_file():
+        raise CallError("RC310", path=str(path))
+    faults = FaultList(path.name)
+    with locked_engine([path]) as connection:
+        header = load_raw(connection, path, faults)
+        mapping = map_header(header.names, table, header.line, faults) if header is not None else None
+        if header is None or mapping is None or faults.refusals:
+            raise FileRefused(faults.ordered())
+        type_cells(connection, TABLES[table], mapping, rules.timezone, faults)
+        dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
+        if faults.refusals:
+            raise FileRefused(faults.ordered())
+        relation = _canonical(connection, table, salt)
+    return Admitted(table, relation, faults.ordered(), path.name, file_sha256(path), dropped)
+
+
+def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: str) -> pa.Table:
+    """`typed` in canonical column order, rows by line."""
+    present = {str(row[0]) for row in connection.execute(f"DESCRIBE {TYPED}").fetchall()}
+    selected = []
+    for column in TABLES[table].columns:
+        if column.name not in present:
+            continue
+        place = named(column.name)
+        if column.name == "customer" and salt:
+            selected.append(f"sha256({quoted(salt)} || {place})[1:32] AS {place}")
+        elif column.type in ("text", "enum"):
+            selected.append(f"CAST({place} AS VARCHAR) AS {place}")
+        else:
+            selected.append(place)
+    return connection.sql(f"SELECT {', '.join(selected)} FROM {TYPED} ORDER BY line").to_arrow_table()
+
+
+def history_faults(relation: pa.Table, rules: Rules, file: str) -> tuple[Fault, ...]:
+    """History and gaps of a canonical `daily` relation, as if it came from one file."""
+    faults = FaultList(file)
+    with locked_engine() as connection:
+        connection.register("given", relation)
+        connection.execute(f"CREATE TABLE {TYPED} AS SELECT *, 0 AS line FROM given")
+        check_history(connection, relation.column_names, rules, faults)
+    return faults.ordered()

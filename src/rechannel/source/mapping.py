@@ -1,0 +1,78 @@
+"""Which column of a file is which canonical column."""
+
+from __future__ import annotations
+
+import tomllib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from rechannel.source.contract import MOST_COLUMNS, TABLES, TableName
+from rechannel.source.faultlist import FaultList
+from rechannel.vocabulary.errors import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMapping:
+    """Canonical column -> position in the file, and the name it has there."""
+
+    positions: Mapping[str, int]
+    names: Mapping[str, str]
+
+
+@cache
+def _synonyms(table: TableName) -> dict[str, str]:
+    """Folded name -> canonical column of one table."""
+    source = files("rechannel.source").joinpath("mappings", "columns.toml")
+    known: dict[str, list[str]] = tomllib.loads(source.read_text(encoding="utf-8")).get(table, {})
+    found = {folded(name): canonical for canonical, names in known.items() for name in names}
+    return found | {folded(name): name for name in TABLES[table].names}
+
+
+def folded(name: str) -> str:
+    """A header name without case, width, spaces and underscores: 'Ｎew Customers' is 'newcustomers'."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(letter for letter in plain if not letter.isspace() and letter not in "_\ufeff")
+
+
+def map_header(header: Sequence[str], table: TableName, line: int, faults: FaultList) -> HeaderMapping:
+    """Place every header name, and note what was renamed, unknown, missing or there twice.
+
+    A canonical name always wins over a synonym: a file with both `visits` and `UV` keeps `visits` and ignores `UV`.
+    Two synonyms of one column are refused, because choosing one would be a guess.
+    """
+    positions: dict[str, int] = {}
+    renamed: dict[str, str] = {}
+    if len(header) > MOST_COLUMNS:
+        faults.add("RC109", "refuse", line=line, found=f"{len(header):,}", most=f"{MOST_COLUMNS:,}")
+        return HeaderMapping({}, {})
+    wanted = TABLES[table]
+    known = _synonyms(table)
+    exact = {name for name in header if name in wanted.names}
+    unknown: list[str] = []
+    for position, name in enumerate(header):
+        canonical = name if name in exact else known.get(folded(name), "")
+        if not canonical or (name not in exact and canonical in exact):
+            unknown.append(name or f"#{position + 1}")
+        elif canonical in positions:
+            faults.add("RC111", "refuse", line=line, column=canonical, first=header[positions[canonical]], second=name)
+        else:
+            positions[canonical] = position
+            if name != canonical:
+                renamed[canonical] = name
+    if renamed:
+        pairs = ", ".join(f"{name} → {canonical}" for canonical, name in renamed.items())
+        faults.add("RC118", "warning", line=line, pairs=pairs)
+    for name in unknown:
+        faults.add("RC119", "warning", line=line, column=name, nearest=nearest(name, wanted.names))
+    for column in wanted.columns:
+        if column.name in positions:
+            continue
+        if column.required:
+            faults.add("RC110", "refuse", line=line, column=column.name, header=", ".join(header[:20]))
+        elif column.absent:
+            code, severity = ("RC169", "warning") if column.absent == "warning" else ("RC170", "note")
+            faults.add(code, "warning" if severity == "warning" else "note", column=column.name)
+    return HeaderMapping(positions, {name: header[position] for name, position in positions.items()})
