@@ -322,7 +322,7 @@ def _check_touches(connection: duckdb.DuckDBPyConnection, present: list[str], fa
     _odd(connection, bare, "RC168", "value", faults, "event")
 
 
-def _check_rivals(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:
+def _check_rivals(connection: duckdb.DuckDBPyConnection, _: list[str], faults: FaultList) -> None:
     for line, value in _rows(
         connection,
         f"SELECT line, value FROM {TYPED} WHERE metric = 'share' AND value > 1 ORDER BY line LIMIT {MOST_FAULTS}",

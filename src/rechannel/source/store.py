@@ -326,14 +326,16 @@ def _between_tables(relations: Mapping[TableName, pa.Table], files: Mapping[Tabl
     if daily is None:
         return notes
     span = _span(daily, "date")
-    for table, column in (("touches", "time"), ("rivals", "date"), ("slots", "date")):
+    dated: tuple[tuple[TableName, str], ...] = (("touches", "time"), ("rivals", "date"), ("slots", "date"))
+    for table, column in dated:
         relation = relations.get(table)
         other = _span(relation, column) if relation is not None else None
         if span and other and other != span:
             first, last, daily_first, daily_last = (str(day) for day in (*other, *span))
             args = {"first": first, "last": last, "daily_first": daily_first, "daily_last": daily_last}
             notes.append(Fault("RC172", "note", files[table].original, args=args))
-    for table in ("touches", "events", "tests", "deals"):
+    naming: tuple[TableName, ...] = ("touches", "events", "tests", "deals")
+    for table in naming:
         relation = relations.get(table)
         for column in ("channel", "market"):
             if relation is None or column not in relation.column_names or column not in daily.column_names:

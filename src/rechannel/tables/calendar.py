@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from typing import cast
 
-from rechannel.vocabulary.channel import EventKind
+import holidays
+import pyarrow as pa
+
+from rechannel.vocabulary.channel import ALL_MARKETS, EVENT_KINDS, EventKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +47,83 @@ class Event:
     def touches(self, channel: str) -> bool:
         """Whether the event is about this channel or about all of them."""
         return self.channel is None or self.channel == channel
+
+
+def read_events(relation: pa.Table) -> tuple[Event, ...]:
+    """The canonical `events` relation as records, by first day; empty or `all` channels and markets become None.
+
+    Raises
+    ------
+    ValueError
+        A kind outside the contract: the relation did not pass the door.
+    """
+    events: list[Event] = []
+    for row in relation.to_pylist():
+        if row["kind"] not in EVENT_KINDS:
+            raise ValueError(f"event kind {row['kind']!r}")
+        events.append(
+            Event(
+                kind=cast(EventKind, row["kind"]),
+                start=row["start"],
+                end=row["end"],
+                channel=_or_all(row.get("channel")),
+                market=_or_all(row.get("market")),
+                severity=row.get("severity"),
+                note=row.get("note") or "",
+            )
+        )
+    return tuple(sorted(events, key=lambda event: (event.start, event.end, event.kind, event.channel or "")))
+
+
+def _or_all(name: str | None) -> str | None:
+    return None if name in (None, "", ALL_MARKETS) else name
+
+
+def holiday_events(country: str, first: date, last: date) -> tuple[Event, ...]:
+    """Public holidays as blocks of days off, one event each, from the `holidays` package.
+
+    A block is a run of days off that holds at least one statutory day; weekends that touch it belong to it, weekend
+    days worked in exchange do not. Its note is the name most of its days have, so that the same holiday has the same
+    note every year.
+
+    Parameters
+    ----------
+    country
+        ISO 3166 code, such as CN.
+    first, last
+        Blocks that touch [first, last] are given, whole.
+
+    Raises
+    ------
+    NotImplementedError
+        The package does not know the country.
+
+    Examples
+    --------
+    >>> [(e.note, str(e.start), str(e.end)) for e in holiday_events("CN", date(2025, 10, 1), date(2025, 10, 31))]
+    [('National Day', '2025-10-01', '2025-10-08')]
+    """
+    years = range(first.year - 1, last.year + 2)
+    days_off = holidays.country_holidays(country, years=years, language="en_US" if country == "CN" else None)
+    events: list[Event] = []
+    day = first - timedelta(days=20)
+    while day <= last:
+        end = day
+        names: Counter[str] = Counter()
+        while end in days_off or not days_off.is_working_day(end):
+            for name in days_off.get_list(end):
+                if "substituted" not in name:
+                    names[_plain_name(name)] += 1
+            end += timedelta(days=1)
+        block_end = end - timedelta(days=1)
+        if names and block_end >= first and day <= last:
+            note = max(names, key=lambda name: (names[name], name))
+            events.append(Event("holiday", day, block_end, note=note))
+        day = max(end, day + timedelta(days=1))
+    return tuple(events)
+
+
+def _plain_name(name: str) -> str:
+    """A holiday's name without what differs from year to year."""
+    bare = name.split(" (observed)")[0].split(" (estimated)")[0]
+    return "Spring Festival" if bare.startswith("Chinese New Year") else bare

@@ -8,9 +8,11 @@ from datetime import date
 from typing import TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rechannel.vocabulary.channel import ALL_MARKETS, Cadence, Metric
+from rechannel.vocabulary.channel import ALL_MARKETS, METRICS, WHOLE_SHOP, Cadence, Metric
 from rechannel.vocabulary.estimate import FloatArray
 
 DateArray: TypeAlias = NDArray[np.datetime64]
@@ -74,3 +76,78 @@ def to_date(day: np.datetime64) -> date:
     value = day.astype("datetime64[D]").item()
     assert isinstance(value, date)
     return value
+
+
+def build_panel(relation: pa.Table, cadence: Cadence = "daily") -> Panel:
+    """The canonical `daily` relation as arrays on one gapless date axis.
+
+    Parameters
+    ----------
+    relation
+        Columns `date` (date32), `channel`, optional `market`, and any of `METRICS` (float64, null = not measured);
+        one row per key, as the contract guarantees.
+    cadence
+        daily or weekly: the step of the date axis.
+
+    Returns
+    -------
+    Panel with arrays [date, market, channel]; a missing row and a null are nan. Channels stand by visits, then name;
+    markets by name. Channel `total` goes to `totals`, [date, market].
+
+    Raises
+    ------
+    ValueError
+        The relation has no own channel.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> rows = pa.table({"date": [date(2025, 1, 1), date(2025, 1, 3)], "channel": ["app", "app"], "visits": [5.0, 7.0]})
+    >>> build_panel(rows).values["visits"][:, 0, 0]
+    array([ 5., nan,  7.])
+    """
+    days = relation["date"].cast(pa.int32()).to_numpy().astype("datetime64[D]")
+    step = 7 if cadence == "weekly" else 1
+    dates = np.arange(days.min(), days.max() + np.timedelta64(1, "D"), np.timedelta64(step, "D"))
+    day_of = (days - days.min()).astype(np.int64) // step
+    if "market" in relation.column_names:
+        market_of, markets = _codes(relation["market"])
+    else:
+        market_of, markets = np.zeros(len(days), np.int64), (ALL_MARKETS,)
+    channel_of, names = _codes(relation["channel"])
+    visits = _floats(relation, "visits")
+    size = np.bincount(channel_of, weights=np.nan_to_num(visits), minlength=len(names))
+    own = sorted(
+        (index for index in range(len(names)) if names[index] != WHOLE_SHOP), key=lambda i: (-size[i], names[i])
+    )
+    if not own:
+        raise ValueError("the daily table has no own channel")
+    place = np.full(len(names), -1)
+    place[own] = np.arange(len(own))
+    column_of = place[channel_of]
+    is_own = column_of >= 0
+    values: dict[Metric, FloatArray] = {}
+    totals: dict[Metric, FloatArray] = {}
+    for metric in METRICS:
+        if metric not in relation.column_names:
+            continue
+        cells = _floats(relation, metric)
+        array = np.full((len(dates), len(markets), len(own)), np.nan)
+        array[day_of[is_own], market_of[is_own], column_of[is_own]] = cells[is_own]
+        values[metric] = array
+        if not is_own.all() and np.isfinite(cells[~is_own]).any():
+            total = np.full((len(dates), len(markets)), np.nan)
+            total[day_of[~is_own], market_of[~is_own]] = cells[~is_own]
+            totals[metric] = total
+    return Panel(dates, markets, tuple(names[index] for index in own), values, totals, cadence)
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Position of each value among the sorted distinct ones."""
+    names = sorted(str(name) for name in pc.unique(column).to_pylist())
+    found = pc.index_in(column, value_set=pa.array(names, pa.string()))
+    return found.to_numpy().astype(np.int64), tuple(names)
+
+
+def _floats(relation: pa.Table, column: str) -> FloatArray:
+    return np.asarray(relation[column].cast(pa.float64()).to_numpy(), dtype=np.float64)

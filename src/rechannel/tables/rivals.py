@@ -1,0 +1,64 @@
+"""What is known of other firms, at any cadence; firm `self` is the case's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, cast
+
+import pyarrow as pa
+
+from rechannel.vocabulary.channel import ALL_MARKETS
+
+RivalMetric = Literal["share", "visits", "gmv", "active_customers"]
+SELF = "self"
+
+
+@dataclass(frozen=True, slots=True)
+class RivalFigure:
+    """One row of `rivals`: a share 0..1, a count or an amount of one firm; `all` = sum of the case's markets."""
+
+    day: date
+    market: str
+    firm: str
+    metric: RivalMetric
+    value: float
+
+
+def read_rivals(relation: pa.Table) -> tuple[RivalFigure, ...]:
+    """The canonical `rivals` relation as records, by day, then firm; an empty market is `all`."""
+    rows = (
+        RivalFigure(
+            row["date"], row.get("market") or ALL_MARKETS, row["firm"], cast(RivalMetric, row["metric"]), row["value"]
+        )
+        for row in relation.to_pylist()
+    )
+    return tuple(sorted(rows, key=lambda row: (row.day, row.market, row.firm, row.metric)))
+
+
+def firms(figures: Sequence[RivalFigure]) -> tuple[str, ...]:
+    """Other firms, largest last known value first, then by name; never `self`."""
+    latest: dict[str, tuple[date, float]] = {}
+    for row in figures:
+        if row.firm != SELF and (row.firm not in latest or row.day >= latest[row.firm][0]):
+            latest[row.firm] = (row.day, row.value)
+    return tuple(sorted(latest, key=lambda firm: (-latest[firm][1], firm)))
+
+
+def relative_to_self(
+    figures: Sequence[RivalFigure], metric: RivalMetric, market: str = ALL_MARKETS
+) -> dict[date, dict[str, float]]:
+    """Value of each rival over the value of `self`, same metric, market and day; days without `self` are left out.
+
+    A rival's visits in own units are own visits times this ratio; without `self` there is no common scale.
+    """
+    by_day: dict[date, dict[str, float]] = {}
+    for row in figures:
+        if row.metric == metric and row.market == market:
+            by_day.setdefault(row.day, {})[row.firm] = row.value
+    return {
+        day: {firm: value / values[SELF] for firm, value in values.items() if firm != SELF}
+        for day, values in by_day.items()
+        if values.get(SELF, 0) > 0
+    }
