@@ -288,6 +288,11 @@ def _day_figure(name: str, axis: str, description: str, panel: DayPanel, languag
     return Figure(name, axis, description, wide, narrow, cut_axis=cut)
 
 
+def is_forecast(path: Path) -> bool:
+    """Whether no day of the window has been observed yet."""
+    return not np.isfinite(path.observed[path.dates >= np.datetime64(path.on, "D")]).any()
+
+
 def gap_of(path: Path) -> FloatArray | None:
     """Open minus what was observed per day, shape [date, level]; None when the closed path is itself uncertain.
 
@@ -312,65 +317,34 @@ def path_figures(path: Path, language: Language, unit: str, who: str) -> tuple[F
         The channel or the total, in words.
     """
     middle = LEVELS.index(0.5)
-    forecast = not np.isfinite(path.observed[path.dates >= np.datetime64(path.on, "D")]).any()
+
+    def panel(name: str, lines: Sequence[Line], fans: Sequence[Fan], height: int) -> Figure:
+        levels = name == "levels"
+        made = DayPanel(
+            path.dates,
+            tuple(lines),
+            tuple(fans),
+            path.on,
+            path.announced,
+            zero=not levels,
+            height=height,
+            rule_words=levels,
+        )
+        axis = text(f"chart.{name}", language, unit=unit)
+        aloud = text(f"chart.{name}_aloud", language, who=who, unit=unit)
+        return _day_figure(name, axis[:1].upper() + axis[1:], aloud, made, language)
+
     lines = [Line(path.open_path[:, middle], COUNTERFACTUAL, dashed=True, width=1.8), Line(path.observed, OWN)]
     fans = [Fan(path.open_path, COUNTERFACTUAL)]
-    if forecast:
+    if is_forecast(path):
         fans.append(Fan(path.closed_path, OWN))
         lines.append(Line(path.closed_path[:, middle], OWN))
-    level = DayPanel(
-        path.dates, tuple(lines), tuple(fans), path.on, path.announced, zero=False, height=310, rule_words=True
-    )
-    figures = [
-        _day_figure(
-            "levels",
-            text("chart.levels", language, unit=unit),
-            text("chart.levels_aloud", language, who=who, unit=unit),
-            level,
-            language,
-        )
-    ]
+    figures = [panel("levels", lines, fans, 310)]
     gap = gap_of(path)
     if gap is not None:
-        shown = DayPanel(
-            path.dates,
-            (Line(gap[:, middle], OWN, width=1.6),),
-            (Fan(gap, OWN),),
-            path.on,
-            path.announced,
-            zero=True,
-            height=190,
-            rule_words=False,
-        )
-        figures.append(
-            _day_figure(
-                "gap",
-                text("chart.gap", language, unit=unit),
-                text("chart.gap_aloud", language, who=who, unit=unit),
-                shown,
-                language,
-            )
-        )
+        figures.append(panel("gap", [Line(gap[:, middle], OWN, width=1.6)], [Fan(gap, OWN)], 190))
     if np.isfinite(path.cumulative).any():
-        total = DayPanel(
-            path.dates,
-            (Line(path.cumulative[:, middle], OWN),),
-            (Fan(path.cumulative, OWN),),
-            path.on,
-            path.announced,
-            zero=True,
-            height=210,
-            rule_words=False,
-        )
-        figures.append(
-            _day_figure(
-                "sum",
-                text("chart.sum", language, unit=unit),
-                text("chart.sum_aloud", language, who=who, unit=unit),
-                total,
-                language,
-            )
-        )
+        figures.append(panel("sum", [Line(path.cumulative[:, middle], OWN)], [Fan(path.cumulative, OWN)], 210))
     return tuple(figures)
 
 

@@ -60,7 +60,8 @@ def spoken(quantiles: Quantiles, unit: str, facts: CaseFacts, language: Language
     return _counted(median.lstrip(numbers.MINUS), unit, language)
 
 
-def _heading(words: str) -> str:
+def heading(words: str) -> str:
+    """The words with a capital in front, where the script has one."""
     return words[:1].upper() + words[1:]
 
 
@@ -68,7 +69,7 @@ def unit_word(unit: str, facts: CaseFacts, language: Language) -> str:
     """The unit as a word for axes and headings."""
     if unit == facts.currency:
         return facts.currency
-    return _heading(text(f"report.unit.{unit}", language) if has_text(f"report.unit.{unit}") else unit)
+    return text(f"report.unit.{unit}", language) if has_text(f"report.unit.{unit}") else unit
 
 
 def probability_above_zero(quantiles: Quantiles) -> tuple[float, str]:
@@ -97,7 +98,7 @@ def likelihood(quantiles: Quantiles, language: Language) -> str:
 
 def metric_name(metric: str, language: Language) -> str:
     """The metric's name on screen, as a heading."""
-    return _heading(text(f"metric.{metric}", language))
+    return heading(text(f"metric.{metric}", language))
 
 
 def changes(row: Estimate, language: Language) -> tuple[str, ...]:

@@ -8,29 +8,10 @@ from datetime import date
 from rechannel.answers.answer import Answer
 from rechannel.report import phrases
 from rechannel.report.blocks import Block, Card, Cards, Chapter, Pair, Pairs, Prose, Reader
+from rechannel.report.chapters.parts import anchor, headline
 from rechannel.vocabulary import numbers
-from rechannel.vocabulary.estimate import Estimate, Quantity
+from rechannel.vocabulary.estimate import Quantity
 from rechannel.vocabulary.wording import text
-
-HEADLINES: dict[str, tuple[str, ...]] = {
-    "impact": ("net_loss_visits", "visits_removed"),
-    "closure": ("net_loss_visits", "net_loss_new_customers", "visits_removed"),
-}
-"""Question -> metrics for the card's number; the first answered one at its first answered horizon wins."""
-
-
-def anchor(position: int, answer: Answer) -> str:
-    """The id of an answer's chapter on the page."""
-    return f"{answer.question}-{position + 1}"
-
-
-def headline(answer: Answer) -> Estimate | None:
-    """The number on an answer's card: a total at the horizon of its verdict, the first answered; None when there is none."""
-    for metric in HEADLINES.get(answer.question, ()):
-        for row in answer.estimates:
-            if (row.metric, row.channel, row.market) == (metric, None, None) and isinstance(row.value, Quantity):
-                return row
-    return None
 
 
 def card(position: int, answer: Answer, reader: Reader) -> Card:
