@@ -1,0 +1,1 @@
+"""The long series: coverage, false alarms and speed; `python -m benchmarks` writes `benchmarks/results`."""
