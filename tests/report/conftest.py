@@ -18,9 +18,9 @@ MADE: dict[str, dict[wording.Language, dict[str, str]]] = {
         "zh-Hant": {"first": "一份帶該列的匯出。", "second": "為期兩週的地域試驗。"},
     },
     "grade_reason": {
-        "en": {"one": "A holiday began the day after the change."},
-        "zh-Hans": {"one": "变化的第二天就是假期。"},
-        "zh-Hant": {"one": "變化的第二天就是假期。"},
+        "en": {"one": "a holiday began the day after the change"},
+        "zh-Hans": {"one": "变化的第二天就是假期"},
+        "zh-Hant": {"one": "變化的第二天就是假期"},
     },
     "check": {
         "en": {

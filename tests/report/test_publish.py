@@ -1,4 +1,4 @@
-"""The published pages: offline, in three languages, whole or not at all, hostile names as text, refusals as designed."""
+"""The published pages: offline, in three languages, whole or not at all; hostile names stay text."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_every_sentence_has_three_languages_with_the_same_parts() -> None:
 
 def test_the_picture_stands_alone() -> None:
     answer = made_answer()
-    picture = impact_picture(answer, answer.paths[1], Reader(made_facts(HOSTILE), "en"))
+    picture = impact_picture(answer, Reader(made_facts(HOSTILE), "en"))
     seen = Tags(picture)
     assert not {tag for tag, _ in seen.tags} & {"script", "foreignobject", "image", "style"}
     assert "var(" not in picture

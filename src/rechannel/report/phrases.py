@@ -105,7 +105,10 @@ def changes(row: Estimate, language: Language) -> tuple[str, ...]:
     """What would change a number: its next grade, then the reasons why the grade is not higher."""
     if not isinstance(row.value, Quantity):
         return tuple(row.value.help(language))
-    reasons = (text(f"grade_reason.{key}", language) for key in row.value.grade_reasons)
+    reasons = (
+        text("report.change.held_down", language, reason=text(f"grade_reason.{key}", language))
+        for key in row.value.grade_reasons
+    )
     return (text(f"report.change.{row.value.grade.value}", language), *reasons)
 
 

@@ -181,7 +181,7 @@ def svg(drawing: Drawing, *, prefix: str, title: str, description: str, roles: b
 
 def number_in_js(value: float, language: Language, width: float) -> str:
     """The axis formatter's words for a number: the twin of `vocabulary.numbers.number`, held to it by tests."""
-    return _on_worker(lambda: str(_context().get("numberFlat")(value, language, width)))
+    return _on_worker(lambda: str(_context().get("numberFlat")(float(value), language, width)))
 
 
 class _Cleaner(HTMLParser):
