@@ -97,14 +97,13 @@ def count(spec: WorldSpec, weather: Weather, opened: Flows, closed: Flows) -> Pa
         First orders, other orders and visits without an order are counted apart, so new customers never exceed orders
         and orders never exceed visits.
     """
-    fork = spec.history if spec.announced is None else min(spec.history, spec.index_of(spec.announced))
     white = weather.white[:, None, :]
     counted = weather.counted[:, None, :]
 
     def draw(purpose: str, one: FloatArray, other: FloatArray) -> tuple[CountArray, CountArray]:
         rng = stream(spec.seed, "count", purpose)
         later = stream(spec.seed, "count", purpose, "future", str(spec.future))
-        return coupled(rng, later, fork, one * white, other * white)
+        return coupled(rng, later, spec.history, one * white, other * white)
 
     first = draw("first", opened.new_customers, closed.new_customers)
     again = draw("again", opened.orders - opened.new_customers, closed.orders - closed.new_customers)
@@ -129,9 +128,9 @@ def _with_money(spec: WorldSpec, flows: Flows, visits: CountArray, new: CountArr
     later = stream(spec.seed, "baskets", "future", str(spec.future)).standard_normal(shape)
     luck[spec.history :] = later[spec.history :]
     spread = np.maximum(1 + 0.9 * luck / np.sqrt(np.maximum(orders, 1)), 0.15)
-    gmv = np.round(orders * mean_value * spread, 2)
+    gmv: FloatArray = np.round(orders * mean_value * spread, 2)
     back = spec.knobs.refund * np.exp(0.1 * stream(spec.seed, "refunds").standard_normal(shape))
-    lagged = np.concatenate([gmv[:1].repeat(5, axis=0), gmv[:-5]])
+    lagged: FloatArray = np.concatenate([gmv[:1].repeat(5, axis=0), gmv[:-5]])
     paid = np.array([entry.paid for entry in spec.entries])
     share = np.divide(visits, visits.sum(axis=1, keepdims=True), out=np.zeros(shape), where=visits > 0)
     return Counts(

@@ -26,10 +26,10 @@ TIE_BACK = 0.004
 class State:
     """What customers carry from one day to the next; arrays [class] or [channel, class], changed in place.
 
-    habit: distribution over entries; backlog: put-off occasions; find: chance to find another way; shown: how far unknown
-    entries became known; tie: share of needs brought to the shop; prospect: share that never ordered; before: visits of
-    the day before; recent, usual: fast and slow mean of the shop's visits that spend looks at; shut_days: days since the
-    closing entry was first found shut.
+    habit: distribution over entries; backlog: put-off occasions; find: chance to find another way; shown: how far
+    unknown entries became known; tie: share of needs brought to the shop; prospect: share that never ordered; before:
+    visits of the day before; recent, usual: fast and slow mean of the shop's visits that spend looks at; shut_days:
+    days since the closing entry was first found shut.
     """
 
     habit: Array32
@@ -99,8 +99,8 @@ class Flows:
 class Sample:
     """Visits and orders of sampled people, as they come; filled by the loop when touches are wanted.
 
-    classes: class of each person; first, last: days on which they are watched; days, people, channels: one row per visit;
-    chances: order chance of that visit.
+    classes: class of each person; first, last: days on which they are watched; days, people, channels: one row per
+    visit; chances: order chance of that visit.
     """
 
     classes: NDArray[np.int64]
@@ -198,8 +198,6 @@ class Shop:
         loud = weather.loudness[day].astype(np.float32)[:, None]
         occasions = self._occasions(day, state)
         at_hand = people.reach * pull
-        if state.shown.any():
-            at_hand += people.hidden * state.shown
         np.minimum(at_hand, SURELY, out=at_hand)
         by_habit = state.habit * np.minimum(pull, 1.0) * people.habit_share
         attempts = by_habit + (1 - by_habit.sum(axis=0)) * walk(at_hand, people.places)
@@ -274,7 +272,7 @@ class Shop:
         felt = shut * (1 - partial * people.dig * state.habit) if partial.any() else shut
         blocked = attempts * felt
         stuck = blocked.sum(axis=0)
-        other_way = walk(at_hand * (1 - felt), people.places)
+        other_way = walk(np.minimum(at_hand + people.hidden * state.shown, SURELY) * (1 - felt), people.places)
         made = attempts - blocked + other_way * (stuck * state.find)
         lost = stuck * (1 - state.find * other_way.sum(axis=0))
         permanent = closing and day >= self.spec.history
@@ -294,7 +292,7 @@ class Shop:
         return np.asarray(made, dtype=np.float32)
 
     def _steer(self, day: int, attempts: Array32, at_hand: Array32, state: State) -> Array32:
-        """Between announcement and D, customers who heard of it move part of their visits early and get to know ways."""
+        """Between announcement and D, who heard of it moves part of the visits early and learns other ways."""
         spec = self.spec
         if spec.announced is None or spec.knobs.severity == 0 or day < spec.index_of(spec.announced):
             return attempts
@@ -303,7 +301,7 @@ class Shop:
         heard = people.notice * np.float32(1 - np.exp(-since / 7.0))
         state.find = np.maximum(state.find, heard * np.float32(spec.knobs.steer) * np.maximum(people.find_most, 0.5))
         state.shown = np.maximum(state.shown, heard * np.float32(spec.knobs.steer))
-        elsewhere = at_hand.copy()
+        elsewhere = np.minimum(at_hand + people.hidden * state.shown, SURELY)
         elsewhere[index] = 0
         other_way = walk(elsewhere, people.places)
         willing = attempts[index] * heard * np.float32(spec.knobs.steer * 0.6)

@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-Draw = Literal["linear", "log", "whole"]
+Draw = Literal["linear", "log", "whole", "low"]
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Low and high end of a knob; `log` draws evenly in logarithms, `whole` draws whole numbers, both ends included."""
+    """Ends of a knob; `log` is even in logarithms, `whole` gives whole numbers, `low` favours the low end."""
 
     low: float
     high: float
@@ -25,7 +25,8 @@ class Range:
             return float(np.exp(np.log(self.low) + uniform * (np.log(self.high) - np.log(self.low))))
         if self.draw == "whole":
             return float(int(self.low + uniform * (self.high - self.low + 1)))
-        return self.low + uniform * (self.high - self.low)
+        share = uniform**2 if self.draw == "low" else uniform
+        return self.low + share * (self.high - self.low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Knobs:
     severity
         Share of the entry's prominence taken away on D; 0 = nothing happens.
     notice_days, notice_reach, steer
-        Days between announcement and D (0 = none), share of customers who hear of it, share of their visits moved early.
+        Days between announcement and D (0 = none), share of customers who hear of it, share of their visits moved
+        early.
     outages_own, outages_other, outage_days, logged
         Past faults of the closing entry and of others, their length, and whether `events` tells of them (0 or 1).
     created, created_others
@@ -59,9 +61,11 @@ class Knobs:
         Of the visits not found again: share put off, share of the others that goes to rivals, and how much tie to the
         shop such a visit costs.
     assist, push
-        Visits of the next day that a visit causes elsewhere; growth of occasions with a growing habit of pushing entries.
-    conversion, created_conversion, basket, refund, prospect
-        Orders per needed visit; conversion of created visits relative to it; order value; refunded share of GMV; share
+        Visits of the next day that a visit causes elsewhere; growth of occasions with a growing habit of entries that
+        push.
+    conversion, created_conversion, selection, basket, refund, prospect
+        Orders per needed visit; conversion of created visits relative to it; how far an entry's conversion is that of
+        the people who use it and goes with them (0 = all the entry's doing); order value; refunded share of GMV; share
         of the reachable people who have never ordered.
     demand_noise, demand_memory, demand_walk, channel_noise, channel_memory, common, white
         Sd and AR(1) of the firm's daily demand shock, sd of its daily random walk, sd and AR(1) of each entry's shock,
@@ -113,6 +117,7 @@ class Knobs:
     push: float
     conversion: float
     created_conversion: float
+    selection: float
     basket: float
     refund: float
     prospect: float
@@ -157,15 +162,15 @@ RANGES: Mapping[str, Range] = {
     "outages_other": Range(1, 3, "whole"),
     "outage_days": Range(3, 10, "whole"),
     "logged": Range(1, 1),
-    "created": Range(0.0, 0.55),
-    "created_others": Range(0.03, 0.35),
+    "created": Range(0.0, 0.7, "low"),
+    "created_others": Range(0.03, 0.3),
     "attention": Range(0.0, 0.6),
     "created_yield": Range(0.5, 1.6),
     "find": Range(0.0, 1.0),
-    "find_gain": Range(0.0, 0.7),
+    "find_gain": Range(0.0, 1.0),
     "learn_days": Range(4, 60, "log"),
-    "multihoming": Range(0.25, 1.0),
-    "solo": Range(0.0, 0.35),
+    "multihoming": Range(0.35, 1.0),
+    "solo": Range(0.0, 0.4, "low"),
     "host_loyalty": Range(0.0, 3.0),
     "taste": Range(0.2, 1.5),
     "habit": Range(0.1, 0.8),
@@ -177,6 +182,7 @@ RANGES: Mapping[str, Range] = {
     "push": Range(0.0, 0.6),
     "conversion": Range(0.012, 0.09, "log"),
     "created_conversion": Range(0.2, 1.0),
+    "selection": Range(0.0, 1.0),
     "basket": Range(60, 600, "log"),
     "refund": Range(0.02, 0.2),
     "prospect": Range(0.1, 0.6),
@@ -217,7 +223,9 @@ class Kind:
 
 KINDS: tuple[Kind, ...] = (
     Kind("plain", "nothing special; every knob at its usual range"),
-    Kind("no_past_outage", "no fault of any entry before D", {"outages_own": Range(0, 0), "outages_other": Range(0, 0)}),
+    Kind(
+        "no_past_outage", "no fault of any entry before D", {"outages_own": Range(0, 0), "outages_other": Range(0, 0)}
+    ),
     Kind(
         "many_outages",
         "several faults of the entry and of others",

@@ -154,10 +154,14 @@ def make_people(spec: WorldSpec) -> People:
 
     wealth = rng.standard_normal(count)
     factor = np.array([entry.conversion for entry in spec.entries])[:, None]
+    pulls_new = np.array([entry.new for entry in spec.entries])[:, None]
+    of_entry, of_people = 1 - knobs.selection, knobs.selection
+    able = factor**of_entry * (habit * factor).sum(axis=0) ** of_people
+    fresh = (habit * pulls_new).sum(axis=0) ** of_people
     match = np.exp(0.2 * rng.standard_normal((entries, count)))
-    conversion = np.clip(knobs.conversion * factor * match * rng.lognormal(-0.08, 0.4, count), 0.0005, 0.5)
-    prospect = np.clip(knobs.prospect * rng.uniform(0.3, 1.7, count), 0.02, 0.95)
-    new_pull = np.array([entry.new for entry in spec.entries])[:, None] * np.ones(count)
+    conversion = np.clip(knobs.conversion * able * match * rng.lognormal(-0.08, 0.4, count), 0.0005, 0.5)
+    prospect = np.clip(knobs.prospect * fresh * rng.uniform(0.3, 1.7, count), 0.02, 0.95)
+    new_pull = pulls_new**of_entry * np.ones(count)
     visits = chosen * needs + knobs.created_conversion * created
     orders = visits * conversion
     first_orders = (orders * np.minimum(1.0, new_pull * first_share(prospect))).sum(axis=0)
@@ -237,17 +241,20 @@ class _Lists:
 
     def ranked(self, popularity: NDArray[np.float64]) -> tuple[Array32, IndexArray]:
         """Reach of what each class knows, and its list: the entry whose clock rings first is the favourite."""
-        entries, count = self.clocks.shape
-        rings = self.clocks / (self.warmth * popularity[:, None])
+        count = self.clocks.shape[1]
+        rings = self.clocks / np.maximum(self.warmth * popularity[:, None], 1e-250)
         if self.twin >= 0:
             rings[self.twin] = np.where(
                 self.warmth[self.twin] > self.warmth[self.closing],
                 rings[self.twin],
-                rings[self.closing] * (1 + 0.3 * self.clocks[self.twin]) * popularity[self.closing] / popularity[self.twin],
+                rings[self.closing]
+                * (1 + 0.3 * self.clocks[self.twin])
+                * popularity[self.closing]
+                / popularity[self.twin],
             )
         order = np.argsort(rings, axis=0, kind="stable")
         favourite = order[0]
-        known = self.known.copy()
+        known = self.known & (popularity > 0)[:, None]
         known[favourite, np.arange(count)] = True
         alone = self.solo & (favourite == self.closing)
         known[:, alone] = False

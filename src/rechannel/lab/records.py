@@ -13,6 +13,7 @@ from rechannel.lab.customers import Sample
 from rechannel.lab.people import Array32
 from rechannel.lab.specs import Happening, WorldSpec
 from rechannel.lab.weather import Weather
+from rechannel.vocabulary.channel import EventKind
 from rechannel.vocabulary.estimate import FloatArray
 
 
@@ -41,7 +42,7 @@ def event_rows(spec: WorldSpec) -> list[Happening]:
             before = spec.on - timedelta(days=1)
             rows.append(Happening("announcement", spec.announced, before, (spec.closing,), note="notice"))
         last = spec.start + timedelta(days=spec.days - 1)
-        kind = "closure" if spec.knobs.severity == 1 else "demotion"
+        kind: EventKind = "closure" if spec.knobs.severity == 1 else "demotion"
         rows.append(Happening(kind, spec.on, last, (spec.closing,), severity=spec.knobs.severity))
     return sorted(rows, key=lambda row: (row.start, row.kind, row.channels))
 
@@ -126,7 +127,7 @@ def touches_table(spec: WorldSpec, sample: Sample, basket: Array32) -> pa.Table:
 
 
 def yearly_fee(spec: WorldSpec, counts: Counts) -> float:
-    """A yearly fee of 0.6 to 1.4 % of the shop's GMV times the entry's share: the order of disclosed entry deals."""
+    """A yearly fee of 3 to 7 % of the GMV that the entry would carry if its visits bought like all others."""
     per_day = counts.gmv[: spec.history].sum() / spec.history
     rate: FloatArray = np.asarray(0.1 * stream(spec.seed, "fee").uniform(0.3, 0.7))
     return float(np.round(365 * per_day * spec.shares[spec.closing_index] * float(rate), -3))

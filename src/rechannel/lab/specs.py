@@ -217,10 +217,8 @@ def _draw_entries(rng: np.random.Generator, knobs: Knobs) -> tuple[tuple[Entry, 
     return tuple(entries), closing.name
 
 
-def _draw_shares(
-    rng: np.random.Generator, entries: tuple[Entry, ...], closing: str, knobs: Knobs
-) -> tuple[float, ...]:
-    """Shares of visits that add to 1: the closing entry's knob, paid entries together their knob, the rest at random."""
+def _draw_shares(rng: np.random.Generator, entries: tuple[Entry, ...], closing: str, knobs: Knobs) -> tuple[float, ...]:
+    """Shares of visits that add to 1: the closing entry's and all paid entries' knobs, the rest at random."""
     sizes = rng.dirichlet(np.full(len(entries), 1.2)) + 0.03
     paid = np.array([entry.paid for entry in entries])
     own = np.array([entry.name == closing for entry in entries])
@@ -268,7 +266,7 @@ def _promo(name: str, first: date, last: date, strength: float) -> Happening:
 
 
 def draw_happenings(spec: WorldSpec) -> tuple[Happening, ...]:
-    """Past faults, geo test, measurement break and hidden jump as the knobs ask; faults keep 20 days apart and off D."""
+    """Past faults, geo test, measurement break and hidden jump as the knobs ask; faults keep 35 days apart."""
     knobs, rows = spec.knobs, []
     rng = stream(spec.seed, "faults")
     others = [name for name in spec.channels if name != spec.closing]
@@ -303,5 +301,7 @@ def draw_happenings(spec: WorldSpec) -> tuple[Happening, ...]:
         end = spec.on + timedelta(days=spec.after_days)
         firm, own = knobs.break_size * rng.standard_normal(2)
         rows.append(Happening("other", start, end, strength=float(np.clip(firm, -0.5, 0.8)), logged=False))
-        rows.append(Happening("other", start, end, (spec.closing,), strength=float(np.clip(own, -0.6, 1)), logged=False))
+        rows.append(
+            Happening("other", start, end, (spec.closing,), strength=float(np.clip(own, -0.6, 1)), logged=False)
+        )
     return tuple(rows)

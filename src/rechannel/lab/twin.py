@@ -55,6 +55,8 @@ _RANGES: dict[str, Range] = {
     "multihoming": Range(0.5, 0.9),
     "solo": Range(0.03, 0.2),
     "habit": Range(0.3, 0.65),
+    "assist": Range(0.0, 0.01),
+    "selection": Range(0.4, 0.9),
     "rival_pull": Range(0.2, 0.6),
     "stray": Range(0.02, 0.12),
     "conversion": Range(0.035, 0.055),
@@ -155,7 +157,7 @@ def _dated(spec: WorldSpec, rng: np.random.Generator) -> tuple[Happening, ...]:
         for name, first, last, size in _PROMOS
     ]
     shift = rng.uniform(0.10, 0.25) * (1 if rng.random() < 0.75 else -1)
-    far = ON + timedelta(days=spec.after_days)
+    far = ON + timedelta(days=spec.after_days - 1)
     rows += [
         Happening(
             "holiday", date(2025, 10, 1), date(2025, 10, 8), strength=1.1 * knobs.holiday_lift, note="national_day"
@@ -207,8 +209,8 @@ def make_twin(seed: int = 0, *, touches: int = TOUCHES) -> MadeWorld:
     """A shop of about 60,000 visits a day whose first-level entry closes on 2025-09-30.
 
     Use it to see a method meet everything that happened around the real closure: a measurement break three months
-    before, a notice of 18 days, a holiday the next day, the shop's own promotion 9 days and a rival's 15 days after, and
-    a spend shock in another line of business.
+    before, a notice of 18 days, a holiday the next day, the shop's own promotion 9 days and a rival's 15 days after,
+    and a spend shock in another line of business.
 
     Parameters
     ----------

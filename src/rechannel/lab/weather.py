@@ -91,7 +91,7 @@ def make_weather(spec: WorldSpec) -> Weather:
     years = (when - spec.history) / 365.25
     shock = autoregression(noise("demand"), knobs.demand_memory, knobs.demand_noise)
     walk = np.cumsum(knobs.demand_walk * noise("walk"))
-    walk -= walk[spec.history]
+    walk -= walk[spec.history - 1]
     season = knobs.season * np.sin(2 * np.pi * years + phase)
     need = np.exp(shock + walk + season) * (1 + knobs.trend) ** years
     apart = autoregression(noise("entries", entries), knobs.channel_memory, 1.0)
@@ -109,7 +109,9 @@ def make_weather(spec: WorldSpec) -> Weather:
             continue
         where = [spec.channels.index(name) for name in row.channels] or list(range(entries))
         if row.kind == "promo":
-            promo[first:last] += row.strength * _promo_shape(spec, row)[first - spec.index_of(row.start) :][: last - first]
+            promo[first:last] += (
+                row.strength * _promo_shape(spec, row)[first - spec.index_of(row.start) :][: last - first]
+            )
             promo[last : last + 10] -= 0.12 * row.strength * np.linspace(1, 0.1, len(promo[last : last + 10]))
         elif row.kind == "holiday":
             holiday[first:last] += row.strength

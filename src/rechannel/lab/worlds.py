@@ -24,6 +24,7 @@ __all__ = ["Happening", "MadeWorld", "Truth", "TruthMetric", "WorldSpec", "draw_
 
 TruthMetric = Literal["visits", "new_customers", "orders", "gmv"]
 MOST_TOUCH_DAYS = 400
+_FORESEEN = ("promo", "holiday")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,32 +133,25 @@ class MadeWorld:
 
     def before(self, day: date | None = None) -> dict[str, pa.Table]:
         """The tables as they stood on the eve of `day` (default D): rows before it, and dates known in advance."""
-        return self._until((day or self.on) - timedelta(days=1), closure=False)
+        return self._until((day or self.on) - timedelta(days=1))
 
     def after(self, days: int) -> dict[str, pa.Table]:
         """The tables with `days` days from D on."""
-        return self._until(self.on + timedelta(days=days - 1), closure=True)
+        return self._until(self.on + timedelta(days=days - 1))
 
-    def _until(self, last: date, *, closure: bool) -> dict[str, pa.Table]:
-        known = {"promo", "holiday"}
-        out: dict[str, pa.Table] = {}
-        for name, table in self.tables.items():
-            if name == "deals":
-                out[name] = table
-            elif name == "events":
-                keep = [
-                    row["start"] <= last or row["kind"] in known
-                    for row in table.select(["start", "kind"]).to_pylist()
-                ]
-                own = [closure or kind not in ("closure",) for kind in table["kind"].to_pylist()]
-                out[name] = table.filter(pa.array([a and b for a, b in zip(keep, own, strict=True)]))
-            elif name == "rivals":
-                whole = last - timedelta(days=27)
-                out[name] = table.filter(pa.array([day <= whole for day in table["date"].to_pylist()]))
-            else:
-                column = "time" if name == "touches" else "date"
-                days = table[column].to_numpy().astype("datetime64[D]")
-                out[name] = table.filter(pa.array(days <= np.datetime64(last)))
+    def _until(self, last: date) -> dict[str, pa.Table]:
+        out = dict(self.tables)
+        eve = np.datetime64(last)
+        for name, column in (("daily", "date"), ("touches", "time")):
+            if name in out:
+                days = out[name][column].to_numpy().astype("datetime64[D]")
+                out[name] = out[name].filter(pa.array(days <= eve))
+        months = out["rivals"]["date"].to_numpy().astype("datetime64[M]")
+        out["rivals"] = out["rivals"].filter(pa.array((months + 1).astype("datetime64[D]") <= eve + 1))
+        rows = out["events"].select(["start", "kind"]).to_pylist()
+        out["events"] = out["events"].filter(
+            pa.array([row["start"] <= last or row["kind"] in _FORESEEN for row in rows])
+        )
         return out
 
 
@@ -240,4 +234,3 @@ def _truth(spec: WorldSpec, pair: Pair) -> Truth:
         rivals=spec.rivals,
         rival_gain=pair.rival_gain.astype(np.float64),
     )
-
