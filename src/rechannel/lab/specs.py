@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from zlib import crc32
 
 import numpy as np
 
@@ -70,7 +71,8 @@ class WorldSpec:
     Attributes
     ----------
     seed, kind
-        Seed of every stream; name of the row of `KINDS`.
+        Seed of every stream (`draw_spec` mixes the kind into it, so that kinds share no luck); name of the row of
+        `KINDS`.
     start, on
         First day of `daily`; day D.
     after_days
@@ -166,6 +168,7 @@ def draw_spec(kind: str, seed: int) -> WorldSpec:
     0.0
     """
     row = kind_named(kind)
+    seed = seed * 2**32 + crc32(kind.encode())
     knobs = draw_knobs(seed, {**RANGES, **row.ranges})
     rng = stream(seed, "spec")
     entries, closing = _draw_entries(rng, knobs)
