@@ -66,22 +66,26 @@ def admit(path: Path, table: TableName, rules: Rules, *, whole: bool = True, sal
     FileRefused
         The file breaks the contract; holds every fault to a hundred.
     CallError
-        RC310: there is no such file.
+        RC310: there is no such file; RC313: it may not be read.
     """
     if not path.is_file():
         raise CallError("RC310", path=str(path))
+    try:
+        sha256 = file_sha256(path)
+    except OSError as error:
+        raise CallError("RC313", path=str(path), reason=error.strerror or str(error)) from error
     faults = FaultList(path.name)
     with locked_engine([path]) as connection:
         header = load_raw(connection, path, faults)
         mapping = map_header(header.names, table, header.line, faults) if header is not None else None
         if header is None or mapping is None or faults.refusals:
-            raise FileRefused(faults.ordered())
+            raise FileRefused(faults.refused())
         type_cells(connection, TABLES[table], mapping, rules.timezone, faults)
         dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
         if faults.refusals:
-            raise FileRefused(faults.ordered())
+            raise FileRefused(faults.refused())
         relation = _canonical(connection, table, salt)
-    return Admitted(table, relation, faults.ordered(), path.name, file_sha256(path), dropped)
+    return Admitted(table, relation, faults.ordered(), path.name, sha256, dropped)
 
 
 def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: str) -> pa.Table:

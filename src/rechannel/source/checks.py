@@ -196,7 +196,11 @@ def _odd(
         f"SELECT count(*), min(line), arg_min({shown}, line) FROM {TYPED} WHERE {condition}"
     ).fetchall()[0]
     if count:
-        faults.add(code, "warning", line=int(line), column=column, count=f"{count:,}", value=str(value))
+        faults.add(code, "warning", line=int(line), column=column, count=f"{count:,}", value=_shown(value))
+
+
+def _shown(value: object) -> str:
+    return f"{value:,g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
 
 
 def _check_daily(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:

@@ -39,3 +39,7 @@ class FaultList:
     def ordered(self) -> tuple[Fault, ...]:
         """Refusals, then warnings, then notes, each by line; at most a hundred."""
         return tuple(sorted(self._faults, key=lambda fault: (_ORDER[fault.severity], fault.line)))[:MOST_FAULTS]
+
+    def refused(self) -> tuple[Fault, ...]:
+        """What makes the file unusable, by line; warnings wait until these are mended."""
+        return tuple(fault for fault in self.ordered() if fault.severity == "refuse")

@@ -41,7 +41,6 @@ class Header:
 class _Scan:
     """What one pass over the bytes saw."""
 
-    sha256: str
     lines: int
     only_newlines: bool
 
@@ -99,14 +98,12 @@ def _is_something_else(start: bytes, faults: FaultList) -> bool:
 
 def _scan(path: Path, faults: FaultList) -> _Scan | None:
     """One pass over the bytes: NUL, UTF-8, line ends."""
-    digest = hashlib.sha256()
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = 0
     last = b"\n"
     only_newlines = True
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
             if b"\0" in chunk:
                 faults.add("RC103", "refuse", line=lines + chunk[: chunk.index(b"\0")].count(b"\n") + 1)
                 return None
@@ -124,7 +121,7 @@ def _scan(path: Path, faults: FaultList) -> _Scan | None:
     except UnicodeDecodeError:
         faults.add("RC104", "refuse", line=lines + 1, encoding="?")
         return None
-    return _Scan(digest.hexdigest(), lines + (last != b"\n"), only_newlines)
+    return _Scan(lines + (last != b"\n"), only_newlines)
 
 
 def _load_csv(connection: duckdb.DuckDBPyConnection, path: Path, scan: _Scan, faults: FaultList) -> Header | None:

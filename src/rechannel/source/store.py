@@ -256,7 +256,8 @@ def create_case(
     salt = hashlib.sha256(f"salt:{file_sha256(tables['touches'])}".encode()).hexdigest() if "touches" in tables else ""
     admitted = _admit_all(tables, rules, salt)
     faults = [fault for one in admitted.values() for fault in one.faults]
-    faults += _between_tables({table: one.relation for table, one in admitted.items()}, admitted)
+    names = {table: one.original for table, one in admitted.items()}
+    faults += _between_tables({table: one.relation for table, one in admitted.items()}, names)
     daily = admitted["daily"].relation if "daily" in admitted else None
     config = CaseConfig(
         name=name or folder.resolve().name,
@@ -291,7 +292,7 @@ def _admit_all(tables: Mapping[TableName, Path], rules: Rules, salt: str) -> dic
         except FileRefused as refusal:
             refused += refusal.faults
     if refused:
-        raise FileRefused(sorted(refused, key=lambda fault: fault.severity != "refuse"))
+        raise FileRefused(refused)
     return admitted
 
 
@@ -319,12 +320,34 @@ def _span(relation: pa.Table, column: str) -> tuple[date, date] | None:
     return (first, last) if isinstance(first, date) and isinstance(last, date) else None
 
 
-def _between_tables(relations: Mapping[TableName, pa.Table], files: Mapping[TableName, Admitted]) -> list[Fault]:
-    """Notes about spans that differ and names that `daily` does not know."""
+def table_span(table: TableName, relation: pa.Table) -> tuple[date, date] | None:
+    """First and last day of a table, by its key date or, for events and deals, from first start to last end."""
+    for first, last in (("date", "date"), ("time", "time"), ("start", "end"), ("period_start", "period_end")):
+        begin, end = _span(relation, first), _span(relation, last)
+        if first in TABLES[table].names and begin and end:
+            return begin[0], end[1]
+    return None
+
+
+def case_faults(case: CaseFolder) -> tuple[Fault, ...]:
+    """What a reader should know about the stored tables: history, gaps, spans, names, tables that are not there."""
+    relations = {table: case.relation(table) for table in case.config.tables}
+    names = {table: ", ".join(source.original[-1:]) or table for table, source in case.config.tables.items()}
+    faults: list[Fault] = []
+    daily = relations.get("daily")
+    if daily is not None:
+        faults += history_faults(daily, case.rules(), names["daily"])
+    return (*faults, *_between_tables(relations, names))
+
+
+def _between_tables(relations: Mapping[TableName, pa.Table], files: Mapping[TableName, str]) -> list[Fault]:
+    """Notes about missing tables, spans that differ, and names that `daily` does not know."""
     notes: list[Fault] = []
     daily = relations.get("daily")
     if daily is None:
         return notes
+    absent: tuple[TableName, ...] = ("touches", "events", "rivals")
+    notes += [Fault("RC171", "note", files["daily"], args={"table": name}) for name in absent if name not in relations]
     span = _span(daily, "date")
     dated: tuple[tuple[TableName, str], ...] = (("touches", "time"), ("rivals", "date"), ("slots", "date"))
     for table, column in dated:
@@ -333,7 +356,7 @@ def _between_tables(relations: Mapping[TableName, pa.Table], files: Mapping[Tabl
         if span and other and other != span:
             first, last, daily_first, daily_last = (str(day) for day in (*other, *span))
             args = {"first": first, "last": last, "daily_first": daily_first, "daily_last": daily_last}
-            notes.append(Fault("RC172", "note", files[table].original, args=args))
+            notes.append(Fault("RC172", "note", files[table], args=args))
     naming: tuple[TableName, ...] = ("touches", "events", "tests", "deals")
     for table in naming:
         relation = relations.get(table)
@@ -344,7 +367,7 @@ def _between_tables(relations: Mapping[TableName, pa.Table], files: Mapping[Tabl
             strange -= {None, "all", WHOLE_SHOP}
             if strange:
                 shown = ", ".join(sorted(str(value) for value in strange)[:10])
-                notes.append(Fault("RC174", "note", files[table].original, column=column, args={"names": shown}))
+                notes.append(Fault("RC174", "note", files[table], column=column, args={"names": shown}))
     return notes
 
 
@@ -413,8 +436,9 @@ def add_to_case(case: CaseFolder, table: TableName, path: Path, *, today: date |
     faults = list(new.faults)
     if table == "daily":
         found = history_faults(merged, rules, new.original)
-        if any(fault.severity == "refuse" for fault in found):
-            raise FileRefused(found)
+        refusals = [fault for fault in found if fault.severity == "refuse"]
+        if refusals:
+            raise FileRefused(refusals)
         faults += found
     before = case.config.tables.get(table)
     source = TableSource(

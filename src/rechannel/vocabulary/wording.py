@@ -29,7 +29,7 @@ def _flatten(table: dict[str, object], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def text(key: str, language: Language, **args: str) -> str:
+def text(key: str, language: Language, /, **args: str) -> str:
     """The sentence of `room.name` in `language` with its named parts filled in.
 
     Parameters
