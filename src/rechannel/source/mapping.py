@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from rechannel.source.contract import MOST_COLUMNS, TABLES, TableName
+from rechannel.source.contract import TABLES, TableName
 from rechannel.source.faultlist import FaultList
 from rechannel.vocabulary.errors import nearest
 
@@ -45,9 +45,6 @@ def map_header(header: Sequence[str], table: TableName, line: int, faults: Fault
     """
     positions: dict[str, int] = {}
     renamed: dict[str, str] = {}
-    if len(header) > MOST_COLUMNS:
-        faults.add("RC109", "refuse", line=line, found=f"{len(header):,}", most=f"{MOST_COLUMNS:,}")
-        return HeaderMapping({}, {})
     wanted = TABLES[table]
     known = _synonyms(table)
     exact = {name for name in header if name in wanted.names}

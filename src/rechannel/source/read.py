@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from rechannel.source.contract import MOST_COLUMNS
 from rechannel.source.engine import named, quoted
 from rechannel.source.faultlist import FaultList
 
@@ -132,7 +133,7 @@ def _load_csv(connection: duckdb.DuckDBPyConnection, path: Path, scan: _Scan, fa
                 "RC117", "warning", line=1, separator=separator.replace("\t", "TAB"), name=_SEPARATORS[separator]
             )
     header = _header(path, separator, faults)
-    if header is None:
+    if header is None or _is_too_wide(header, faults):
         return None
     plain = header.line == 1 and scan.only_newlines and _fast(connection, path, header, separator, scan.lines)
     if not plain and not _careful(connection, path, header, separator, faults):
@@ -172,6 +173,14 @@ def _header(path: Path, separator: str, faults: FaultList) -> Header | None:
         return None
     faults.add("RC101", "refuse")
     return None
+
+
+def _is_too_wide(header: Header, faults: FaultList) -> bool:
+    """Refuse a file with more columns than a table can have, before its rows are read."""
+    found = len(header.names)
+    if found > MOST_COLUMNS:
+        faults.add("RC109", "refuse", line=header.line, found=f"{found:,}", most=f"{MOST_COLUMNS:,}")
+    return found > MOST_COLUMNS
 
 
 def _fast(connection: duckdb.DuckDBPyConnection, path: Path, header: Header, separator: str, lines: int) -> bool:
@@ -241,6 +250,8 @@ def _load_parquet(connection: duckdb.DuckDBPyConnection, path: Path, faults: Fau
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({place})").fetchall()
         names = tuple(str(row[0]) for row in described)
+        if _is_too_wide(Header(names, 0), faults):
+            return None
         text = ", ".join(
             f"nullif(trim(CAST({named(name)} AS VARCHAR), {_BLANK}), '') AS c{index}"
             for index, name in enumerate(names)

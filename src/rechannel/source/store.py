@@ -388,7 +388,7 @@ def _write_whole(folder: Path, text: str, relations: Mapping[TableName, pa.Table
                 _write_parquet(relation, pending / "data" / f"{table}.parquet")
             (pending / FILE_NAME).write_text(text, encoding="utf-8")
             _sync_tree(pending)
-            if folder.exists():
+            if os.name == "nt" and folder.exists():  # elsewhere a folder may be renamed onto an empty one
                 folder.rmdir()
             pending.rename(folder)
             _sync_folder(folder.parent)
