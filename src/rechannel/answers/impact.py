@@ -154,9 +154,14 @@ def verdict_of(net_loss: Quantiles, open_total: float, smallest_effect: float) -
 
 
 def p_value(draws: FloatArray) -> float:
-    """Two-sided tail probability of no net loss, from the draws that make the interval."""
-    below = float((draws <= 0).mean())
-    return min(1.0, 2 * min(below, 1 - below))
+    """Two-sided tail probability of no net loss: twice the level of the quantile that stands at zero.
+
+    The same interpolated quantiles make the interval, so p < .1 exactly when the 90 % interval excludes zero.
+    """
+    ordered = np.sort(draws)
+    levels = np.linspace(0.0, 1.0, ordered.size)
+    below, above = np.interp(0.0, ordered, levels), np.interp(0.0, -ordered[::-1], levels)
+    return min(1.0, 2 * float(min(below, above)))
 
 
 def _asked(question: ImpactQuestion) -> Mapping[str, str]:

@@ -221,6 +221,7 @@ def joint_scores(correlation: FloatArray, seed: int, draws: int = DRAWS) -> Floa
     rng = np.random.default_rng(seed)
     half = rng.standard_normal((draws // 2, correlation.shape[0]))
     values, vectors = np.linalg.eigh(correlation)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    scores = np.concatenate([half, -half]) @ root.T
+    # the symmetric root: eigenvectors alone turn freely where eigenvalues repeat, and with them every draw
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    scores = np.concatenate([half, -half]) @ root
     return np.asarray(scores / scores.std(axis=0, keepdims=True))

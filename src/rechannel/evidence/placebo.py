@@ -20,6 +20,8 @@ REFERENCE_HORIZON = 30
 MOST_ORIGINS = 12
 ENOUGH_FOLDS = 10.0
 TAIL_DF = 8.0
+NORMAL_UNDER_TAIL = 0.9023
+"""Scale of the t with `TAIL_DF` that fits standard normal scores best; lambda is 1 where forecasts are right."""
 HORIZONS = (7, 14, 30, 60, 90, 180)
 
 
@@ -165,7 +167,8 @@ def _normal_score(
         deviation = np.log(np.maximum(actual, 0.5) / np.maximum(centre, 1e-300)) - location
     else:
         deviation = actual - centre - location
-    probability = np.clip(stdtr(df, deviation / scale), 1e-15, 1 - 1e-15)
+    empty = scale <= 0  # a window without a measured day
+    probability = np.clip(stdtr(df, deviation / np.where(empty, 1.0, scale)), 1e-15, 1 - 1e-15)
     return np.asarray(ndtri(probability))
 
 
@@ -186,7 +189,7 @@ def _scale(z: FloatArray, horizon: FloatArray, weights: FloatArray) -> tuple[flo
     slopes = np.linspace(-3 * SLOPE_SD, 3 * SLOPE_SD, 25)
     log_horizon = np.log(horizon / REFERENCE_HORIZON)
     log_scale = levels[:, None, None] + slopes[None, :, None] * log_horizon
-    density = -(TAIL_DF + 1) / 2 * np.log1p((z / np.exp(log_scale)) ** 2 / TAIL_DF) - log_scale
+    density = -(TAIL_DF + 1) / 2 * np.log1p((z / NORMAL_UNDER_TAIL / np.exp(log_scale)) ** 2 / TAIL_DF) - log_scale
     posterior = (density * weights).sum(axis=2)
     posterior -= levels[:, None] ** 2 / (2 * PRIOR_SD**2) + slopes[None, :] ** 2 / (2 * SLOPE_SD**2)
     mass = np.exp(posterior - posterior.max())

@@ -1,0 +1,77 @@
+"""Run the long series and write `benchmarks/results/*.json`: `python -m benchmarks [null|panels] ...`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import null_series, placebo_panels
+
+RESULTS = Path(__file__).parent / "results"
+SERIES_PER_CELL = 1000
+PANELS_PER_FAMILY = 120
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    names = ("numpy", "scipy", "rechannel")
+    model = ""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        model = lines[0].split(":", 1)[1].strip() if lines else ""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": model,
+        "cores": os.cpu_count(),
+        "threads_per_fit": os.environ["OMP_NUM_THREADS"],
+        "versions": {name: version(name) for name in names},
+    }
+
+
+def null() -> dict[str, object]:
+    return {"fit_cost": null_series.fit_cost(), "cells": null_series.run(SERIES_PER_CELL)}
+
+
+def panels() -> dict[str, object]:
+    return placebo_panels.run(PANELS_PER_FAMILY)
+
+
+SERIES: Mapping[str, Callable[[], dict[str, object]]] = {"null": null, "panels": panels}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in SERIES]
+    if unknown:
+        print(f"no such series: {', '.join(unknown)}; there are {', '.join(SERIES)}", file=sys.stderr)
+        return 2
+    RESULTS.mkdir(exist_ok=True)
+    for name in names or list(SERIES):
+        started = time.monotonic()
+        result = SERIES[name]()
+        record = {
+            "series": name,
+            "command": f"python -m benchmarks {name}",
+            "machine": machine(),
+            "wall_seconds": round(time.monotonic() - started, 1),
+            "result": result,
+        }
+        path = RESULTS / f"{name}.json"
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        print(f"wrote {path.relative_to(RESULTS.parent.parent)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

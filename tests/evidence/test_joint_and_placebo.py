@@ -1,0 +1,203 @@
+"""Joint channels, calibration by placebo dates, and the awkward panels: zeros, gaps, equal values, short history."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from rechannel.evidence import placebo
+from rechannel.evidence.design import build_design
+from rechannel.evidence.impact import Measurement, Window, measure
+from rechannel.evidence.joint import ChannelSeries, fit_channel, joint_scores, shock_correlation
+from rechannel.tables.calendar import Event
+from rechannel.tables.panel import Panel
+from rechannel.vocabulary.estimate import FloatArray
+
+FIRST = date(2023, 1, 2)
+CHANNELS = ("search", "app", "mini", "live")
+
+
+def panel_of(visits: FloatArray, names: tuple[str, ...] = CHANNELS) -> Panel:
+    dates = np.datetime64(FIRST, "D") + np.arange(visits.shape[0])
+    return Panel(dates, ("all",), names[: visits.shape[1]], {"visits": visits[:, None, :]}, {})
+
+
+def made_visits(n: int, seed: int, *, common: float = 0.05, channels: int = 4, size: float = 2000.0) -> FloatArray:
+    """Channels of falling size with a weekly pattern and a shared demand of AR .6."""
+    rng = np.random.default_rng(seed)
+    demand = np.zeros(n)
+    for day in range(1, n):
+        demand[day] = 0.6 * demand[day - 1] + common * rng.standard_normal()
+    weekly = rng.normal(0, 0.1, 7)[np.arange(n) % 7]
+    own = rng.normal(0, 0.05, (n, channels))
+    rate = size / (1 + np.arange(channels)) * np.exp(demand[:, None] + weekly[:, None] + own)
+    return rng.poisson(rate).astype(float)
+
+
+def fit_all(panel: Panel, before: int) -> list[ChannelSeries]:
+    visits = panel.over_markets("visits")
+    return [
+        fit_channel("visits", name, visits[:, index], build_design(panel.dates, (), name), before)
+        for index, name in enumerate(panel.channels)
+    ]
+
+
+def ask(
+    panel: Panel,
+    day: int,
+    horizons: tuple[int, ...] = (14, 30),
+    *,
+    channel: str = "mini",
+    events: tuple[Event, ...] = (),
+) -> Measurement:
+    return measure(panel, events, Window(channel, None, FIRST + timedelta(days=day), None, horizons), seed=3)
+
+
+@pytest.mark.parametrize(("common", "low", "high"), [(0.0, -0.1, 0.1), (0.05, 0.6, 0.95), (0.2, 0.9, 1.0)])
+def test_shock_correlation_finds_the_shared_demand(common: float, low: float, high: float) -> None:
+    panel = panel_of(made_visits(500, 2, common=common))
+    correlation = shock_correlation(fit_all(panel, 500))
+    off = correlation[~np.eye(4, dtype=bool)]
+    assert correlation == pytest.approx(correlation.T)
+    assert np.diag(correlation) == pytest.approx(1.0)
+    assert np.linalg.eigvalsh(correlation).min() > -1e-9
+    assert low <= off.mean() <= high
+    assert shock_correlation(fit_all(panel, 500)[:1]) == pytest.approx(np.ones((1, 1)))
+
+
+def test_joint_scores_have_the_correlation_asked_and_repeat() -> None:
+    correlation = np.array([[1.0, 0.7, 0.2], [0.7, 1.0, -0.3], [0.2, -0.3, 1.0]])
+    scores = joint_scores(correlation, 5)
+    assert np.corrcoef(scores.T) == pytest.approx(correlation, abs=0.05)
+    assert scores.mean(axis=0) == pytest.approx(0.0, abs=1e-12)
+    assert scores.std(axis=0) == pytest.approx(1.0)
+    assert (scores == joint_scores(correlation, 5)).all()
+    assert not (scores == joint_scores(correlation, 6)).all()
+    rounding = 1e-13 * np.random.default_rng(0).standard_normal((6, 6))
+    nearly = joint_scores(np.eye(6) + rounding + rounding.T, 5)
+    assert nearly == pytest.approx(joint_scores(np.eye(6), 5), abs=1e-9)
+
+
+@pytest.mark.parametrize("truth", [0.6, 0.8, 1.0, 1.3, 1.8])
+def test_scale_recovers_lambda(truth: float) -> None:
+    """Forecasts too wide or too narrow by a known factor; 400 independent scores outweigh the prior."""
+    rng = np.random.default_rng(int(100 * truth))
+    z = truth * rng.standard_normal(400)
+    horizon = np.tile([7.0, 14.0, 30.0, 90.0], 100)
+    level, slope = placebo._scale(z, horizon, np.ones(400))
+    assert np.exp(level) == pytest.approx(truth, rel=0.1)
+    assert abs(slope) < 0.08
+
+
+def test_scale_of_few_scores_stays_near_one_and_no_scores_is_one() -> None:
+    assert placebo._scale(np.empty(0), np.empty(0), np.empty(0)) == (0.0, 0.0)
+    level, _ = placebo._scale(np.array([3.0, -3.0]), np.array([30.0, 30.0]), np.ones(2))
+    assert 1.0 < np.exp(level) < 1.5
+
+
+def test_right_forecasts_get_a_lambda_near_one() -> None:
+    """Normal scores of sd 1: the heavy-tailed likelihood must not shrink the intervals."""
+    levels = []
+    for seed in range(40):
+        z = np.random.default_rng(seed).standard_normal(300)
+        levels.append(placebo._scale(z, np.full(300, 30.0), np.ones(300))[0])
+    assert np.exp(np.mean(levels)) == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_calibration_answers_forecasts_made_too_narrow_or_too_wide(
+    factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every placebo forecast's spread is multiplied; lambda must move the other way."""
+    panel = panel_of(made_visits(500, 4))
+    fits = fit_all(panel, 440)
+    correlation = shock_correlation(fits)
+    plain = placebo.calibrate(fits, 440, 0, [30], correlation)
+    honest = placebo.window_sums
+
+    def spoiled(series, days, windows):  # type: ignore[no-untyped-def]
+        sums = honest(series, days, windows)
+        wrong = type(sums.forecast)(sums.forecast.location, factor * sums.forecast.scale, sums.forecast.df)
+        return type(sums)(sums.centre, wrong, sums.is_log)
+
+    monkeypatch.setattr(placebo, "window_sums", spoiled)
+    wrong = placebo.calibrate(fits, 440, 0, [30], correlation)
+    ratio = float(wrong.widen(30) / plain.widen(30))
+    assert ratio * factor == pytest.approx(1.0, rel=0.45)
+    assert (ratio < 0.85) if factor > 1 else (ratio > 1.2)
+    assert plain.effective_folds[30] > plain.effective_folds[90] >= 1.0
+    assert plain.is_extrapolated(365)
+    assert 0.8 <= plain.held_out_coverage <= 1.0
+
+
+@pytest.mark.parametrize(("days", "folds"), [(27, 0.0), (28, 4.0)])
+def test_short_history_is_calibrated_by_extrapolation(days: int, folds: float) -> None:
+    """27 days hold no placebo week after 21 days of training; 28 hold one, for four unrelated channels."""
+    calibration = placebo.calibrate(fit_all(panel_of(made_visits(days, 1)), days), days, 0, [30], np.eye(4))
+    assert calibration.folds_at(7) == pytest.approx(folds)
+    assert calibration.is_extrapolated(30)
+    assert float(calibration.widen(30)) == pytest.approx(1.0, abs=0.2)
+    assert (calibration.scores.size == 0) == (folds == 0)
+
+
+@pytest.mark.parametrize("how", ["zeros", "absent"])
+def test_a_closed_channel_is_measured_as_gone(how: str) -> None:
+    visits = made_visits(430, 6)
+    open_sum = visits[400:430, 2].sum()
+    visits[400:, 2] = 0.0 if how == "zeros" else np.nan
+    measured = ask(panel_of(visits), 400)
+    assert measured.absent_is_zero == (how == "absent")
+    sums = measured.sums["visits"]
+    closed = sums.channels.index("mini")
+    assert sums.observed[closed].tolist() == [0.0, 0.0]
+    assert np.median(sums.open_draws[:, closed, 1]) == pytest.approx(open_sum, rel=0.15)
+    assert np.isfinite(sums.open_draws).all()
+
+
+def test_a_past_outage_is_masked_and_changes_little() -> None:
+    visits = made_visits(430, 8)
+    whole = ask(panel_of(visits), 400)
+    out = visits.copy()
+    out[200:206, 2] = 0.0
+    outage = Event("outage", FIRST + timedelta(days=200), FIRST + timedelta(days=205), "mini")
+    masked = ask(panel_of(out), 400, events=(outage,))
+    a, b = (np.median(one.sums["visits"].open_draws[:, :, 1], axis=0) for one in (whole, masked))
+    assert b == pytest.approx(a, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "case", ["equal", "zeros_inside", "one_day", "shortest", "missing_days", "tiny", "one_channel"]
+)
+def test_awkward_panels_give_finite_ordered_sums(case: str) -> None:
+    n, day, horizons = 400, 360, (1, 30)
+    visits = made_visits(n, 9)
+    if case == "equal":
+        visits[:, 1] = 100.0
+    elif case == "zeros_inside":
+        visits[::9, 2] = 0.0
+    elif case == "one_day":
+        horizons = (1,)
+    elif case == "shortest":
+        visits, day, horizons = made_visits(60, 9), 28, (1, 30)
+    elif case == "missing_days":
+        visits[np.random.default_rng(0).random(visits.shape) < 0.15] = np.nan
+    elif case == "tiny":
+        visits[:, 2] = np.random.default_rng(1).poisson(0.2, n)
+    elif case == "one_channel":
+        visits = visits[:, :1]
+    measured = ask(panel_of(visits), day, horizons, channel="search")
+    sums = measured.sums["visits"]
+    assert np.isfinite(sums.open_draws).all()
+    assert np.isfinite(measured.direct_total).all()
+    assert (np.diff(measured.direct_total, axis=1) >= 0).all()
+    for path in measured.paths:
+        tail = path.open_path[-(n - day) :] if n - day < path.days.size else path.open_path
+        seen = tail[np.isfinite(tail).all(axis=1)]
+        assert (np.diff(seen, axis=1) >= 0).all()
+    if case == "equal":
+        flat = sums.open_draws[:, 1, 0]
+        assert np.median(flat) == pytest.approx(100.0, rel=1e-3)
+    if case == "tiny":
+        assert abs(float(np.median(sums.open_draws[:, 2, 1])) - 6.0) < 5.0
