@@ -8,6 +8,9 @@ COMMANDS: Mapping[str, str] = {
     "new": "rechannel.cli.new",
     "add": "rechannel.cli.add",
     "check": "rechannel.cli.check",
+    "run": "rechannel.cli.run",
+    "ask": "rechannel.cli.ask",
+    "demo": "rechannel.cli.demo",
     "explain": "rechannel.cli.explain",
 }
 """Verb -> module, in the order in which `rechannel --help` lists them.
