@@ -127,5 +127,10 @@ def _call_error(error: click.UsageError) -> CallError:
 
 
 def main() -> None:
-    """Entry point of the `rechannel` script."""
+    """Entry point of the `rechannel` script.
+
+    The matrices here are small: threads of the linear algebra only wait for each other.
+    """
+    for library in ("OPENBLAS", "OMP", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     sys.exit(run(sys.argv[1:]))

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rechannel.evidence.design import Design
-from rechannel.evidence.series import Forecast, Grid, SeriesFit, fit_series, forecast, mean_path, smoothed_residuals
+from rechannel.evidence.series import (
+    Forecast,
+    Grid,
+    SeriesFit,
+    fit_series,
+    forecast,
+    mean_path,
+    scout_grid,
+    smoothed_residuals,
+)
 from rechannel.vocabulary.channel import Metric
 from rechannel.vocabulary.estimate import FloatArray
 
@@ -66,21 +75,22 @@ def fit_channel(
     days = np.flatnonzero(training).astype(np.int64)
     y = values[days]
     columns = design.columns[days]
-    fits: list[tuple[float, bool, SeriesFit]] = []
     positive = bool((y > 0).all())
-    for log_scale in (True, False) if is_log is None else (is_log,):
-        if log_scale and not positive:
-            continue
+    if is_log and not positive:  # asked for logs, but a zero came in
+        is_log, grid = False, None
+
+    def fit(log_scale: bool, points: Grid | None) -> SeriesFit:
         scaled = np.log(y) if log_scale else y
         unit = 1.0 if log_scale else max(float(np.abs(y).mean()), 1e-12)
         guess = innovation_guess(scaled)
-        fit = fit_series(scaled, columns, days, (guess / (design.prior_sd * unit)) ** 2, grid=grid, scale_guess=guess)
-        evidence = fit.log_evidence - (float(np.log(y).sum()) if log_scale else 0.0)
-        fits.append((evidence, log_scale, fit))
-    if not fits:  # asked for logs, but a zero came in
-        return fit_channel(metric, channel, values, design, before, is_log=False, grid=None)
-    _, chosen, fit = max(fits, key=lambda item: item[0])
-    return ChannelSeries(metric, channel, values, design, training, chosen, fit)
+        return fit_series(
+            scaled, columns, days, (guess / (design.prior_sd * unit)) ** 2, grid=points, scale_guess=guess
+        )
+
+    if is_log is None:
+        scouts = scout_grid()
+        is_log = positive and fit(True, scouts).log_evidence - float(np.log(y).sum()) > fit(False, scouts).log_evidence
+    return ChannelSeries(metric, channel, values, design, training, is_log, fit(is_log, grid))
 
 
 def innovation_guess(y: FloatArray) -> float:

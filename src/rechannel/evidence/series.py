@@ -65,6 +65,14 @@ def default_grid() -> Grid:
     return Grid(np.repeat(phi, q.size), np.tile(q, phi.size), np.log(weight))
 
 
+@cache
+def scout_grid() -> Grid:
+    """Every second phi and every third q of the default grid: enough to compare scales, not to answer."""
+    whole = default_grid()
+    rows = np.arange(whole.phi.size)
+    return whole.only(np.flatnonzero((rows // len(LEVEL_RATIOS) % 2 == 1) & (rows % len(LEVEL_RATIOS) % 3 == 1)))
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesFit:
     """The posterior of one series.
