@@ -75,3 +75,18 @@ def test_locks_hold_no_host_names() -> None:
     for lock in (ROOT / "locks").glob("*.txt"):
         assert "://" not in lock.read_text(encoding="utf-8")
     assert "resolved" not in (ROOT / "package-lock.json").read_text(encoding="utf-8")
+
+
+def test_every_error_code_has_its_sentence_and_its_remedy() -> None:
+    sentences, remedies = catalogue("error", "en"), catalogue("remedy", "en")
+    raised = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                code = node.args[0].value
+                called = node.func.id if isinstance(node.func, ast.Name) else ""
+                if isinstance(code, str) and called.endswith(("Error", "MissingPart")) and code.startswith("RC"):
+                    raised.add(code)
+    assert len(raised) > 20
+    assert sorted(raised - set(sentences)) == []
+    assert sorted(raised - set(remedies)) == []
