@@ -164,7 +164,7 @@ def test_window_sums_on_the_log_scale_against_simulated_paths() -> None:
     y = 6 + columns[:n] @ rng.normal(0, 0.2, 6) + noise
     days = np.arange(n, dtype=np.int64)
     fit = fit_series(y, columns[:n], days, np.full(6, 0.05))
-    design = Design(columns, np.ones(6), np.ones(n + 60, dtype=bool), {})
+    design = Design(columns, np.ones(6), np.zeros(6, dtype=bool), np.ones(n + 60, dtype=bool), {})
     series = ChannelSeries("visits", "c", np.exp(np.concatenate([y, y[:60]])), design, days >= 0, True, fit)
     coming = np.arange(n, n + 60, dtype=np.int64)
     windows = np.zeros((4, 60))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ LONGEST_TEMPORARY = 60
 
 WEEKLY_SD, YEARLY_SD, TREND_SD_PER_YEAR = 1.0, 0.3, 0.3
 EVENT_SD, INSTANCE_SD, STEP_SD = 0.5, 0.1, 0.5
+INSTANCE_SDS = (0.0125, 0.025, 0.05, 0.1, 0.2)
+"""How much one instance of an event may differ from its family; the case's channels together choose one."""
 """Prior sd of coefficients relative to the level of the series (log units on the log scale)."""
 YEAR = 365.25
 
@@ -41,6 +44,8 @@ class Design:
         Shape [day, column]; no intercept.
     prior_sd
         Prior sd of each coefficient relative to the level of the series, shape [column].
+    instance
+        Columns that belong to one instance of an event, shape [column].
     usable
         Days of the open world, shape [day]: not masked by a logged outage, closure, demotion or test.
     families
@@ -49,8 +54,13 @@ class Design:
 
     columns: FloatArray
     prior_sd: FloatArray
+    instance: NDArray[np.bool_]
     usable: NDArray[np.bool_]
     families: dict[str, tuple[tuple[int, int], ...]]
+
+    def with_instance_sd(self, sd: float) -> Design:
+        """The same design with another prior sd of what one instance of an event adds to its family."""
+        return replace(self, prior_sd=np.where(self.instance, sd, self.prior_sd))
 
     def unseen(self, training: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Days that lie in an event whose family has no day in training, shape [day]."""
@@ -105,10 +115,12 @@ def build_design(
     origin = to_date(dates[0])
     columns: list[FloatArray] = []
     sds: list[float] = []
+    of_instance: list[bool] = []
 
-    def put(column: FloatArray, sd: float) -> None:
+    def put(column: FloatArray, sd: float, instance: bool = False) -> None:
         columns.append(column)
         sds.append(sd)
+        of_instance.append(instance)
 
     if cadence == "daily":
         weekday = (dates.astype("datetime64[D]").astype(int) + 3) % 7
@@ -151,20 +163,20 @@ def build_design(
     return Design(
         columns=np.ascontiguousarray(matrix[:, live]),
         prior_sd=np.array(sds)[live],
+        instance=np.array(of_instance, dtype=bool)[live],
         usable=usable,
         families={name: tuple(instances) for name, instances in families.items()},
     )
 
 
-class _Put:
-    """The type of the callback that stores one column with its prior sd."""
+class _Put(Protocol):
+    """Stores one column with its prior sd."""
 
-    def __call__(self, column: FloatArray, sd: float) -> None: ...
+    def __call__(self, column: FloatArray, sd: float, instance: bool = False) -> None: ...
 
 
-def _put_family(put: _Put | object, number: NDArray[np.intp], instances: Sequence[tuple[int, int]], step: int) -> None:
+def _put_family(put: _Put, number: NDArray[np.intp], instances: Sequence[tuple[int, int]], step: int) -> None:
     """The shared shape of a family (plateau, opening, closing, lead, after) and one deviation per instance."""
-    assert callable(put)
     shapes = [np.zeros(number.size) for _ in range(5)]
     for first, last in instances:
         inside = (number >= first) & (number <= last)
@@ -176,6 +188,6 @@ def _put_family(put: _Put | object, number: NDArray[np.intp], instances: Sequenc
         shapes[3] += before * (1 - (first - number - 1) * step / 5)
         behind = (number > last) & ((number - last) * step <= 10)
         shapes[4] += behind * np.exp(-np.maximum(number - last - 1, 0) * step / 3)
-        put(inside.astype(float), INSTANCE_SD)
+        put(inside.astype(float), INSTANCE_SD, True)
     for shape, share in zip(shapes, (1.0, 1.0, 1.0, 0.4, 0.4), strict=True):
         put(shape, EVENT_SD * share)

@@ -16,6 +16,7 @@ from rechannel.evidence.joint import (
     WindowSums,
     fit_channel,
     joint_scores,
+    pooled_instance_sd,
     shock_correlation,
     window_sums,
 )
@@ -105,7 +106,7 @@ class Measurement:
     anticipation_total
         Open - observed visits of all channels between announcement and event, shape [draw]; empty without notice.
     calibration
-        Placebo scale of the intervals.
+        Placebo scale of the intervals of visits; every other metric is scaled by placebo windows of its own.
     direct_total
         Quantiles (.025, .5, .975) of open visits by a direct fit of the total, shape [horizon, 3]: a check only.
     unseen_share
@@ -191,6 +192,14 @@ def measure(panel: Panel, events: Sequence[Event], window: Window, *, seed: int)
         )
         for channel in {channel for item in prepared for channel in item.channels} | {None}
     }
+    first = prepared[0]
+    spread = pooled_instance_sd(
+        [
+            fit_channel(first.metric, channel, first.values[:, index], designs[channel], before)
+            for index, channel in enumerate(first.channels)
+        ]
+    )
+    designs = {channel: design.with_instance_sd(spread) for channel, design in designs.items()}
     fitted: dict[Metric, list[ChannelSeries]] = {}
     for item in prepared:
         fitted[item.metric] = [
@@ -201,7 +210,13 @@ def measure(panel: Panel, events: Sequence[Event], window: Window, *, seed: int)
     correlation = shock_correlation(everything)
     scores = joint_scores(correlation, seed)
     visits = fitted["visits"]
-    calibration = calibrate(visits, before, lead, lengths, correlation[: len(visits), : len(visits)])
+    calibrations: dict[Metric, Calibration] = {}
+    column = 0
+    for metric, group in fitted.items():
+        block = correlation[column : column + len(group), column : column + len(group)]
+        calibrations[metric] = calibrate(group, before, lead, lengths, block)
+        column += len(group)
+    calibration = calibrations["visits"]
 
     horizon_windows = np.zeros((len(lengths), days.size))
     for row, length in enumerate(lengths):
@@ -215,7 +230,7 @@ def measure(panel: Panel, events: Sequence[Event], window: Window, *, seed: int)
             seen = horizon_windows * np.isfinite(one.values[days])
             predicted = window_sums(one, days, seen)
             open_draws[:, index] = predicted.at_normal(
-                scores[:, column : column + 1], calibration.widen(np.array(lengths, dtype=float))
+                scores[:, column : column + 1], calibrations[metric].widen(np.array(lengths, dtype=float))
             )
             observed[index] = seen @ np.nan_to_num(one.values[days])
             column += 1

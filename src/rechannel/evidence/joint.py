@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rechannel.evidence.design import Design
+from rechannel.evidence.design import INSTANCE_SD, INSTANCE_SDS, Design
 from rechannel.evidence.series import (
     Forecast,
     Grid,
@@ -91,6 +91,27 @@ def fit_channel(
         scouts = scout_grid()
         is_log = positive and fit(True, scouts).log_evidence - float(np.log(y).sum()) > fit(False, scouts).log_evidence
     return ChannelSeries(metric, channel, values, design, training, is_log, fit(is_log, grid))
+
+
+def pooled_instance_sd(series: Sequence[ChannelSeries]) -> float:
+    """How much one instance of an event differs from its family: the marginal likelihood of all channels together.
+
+    The candidates are a few; the case chooses one for all channels, so that two years of promotions are usable.
+    """
+    if not any(one.design.instance.any() for one in series):
+        return INSTANCE_SD
+    evidence = []
+    for sd in INSTANCE_SDS:
+        total = 0.0
+        for one in series:
+            before = int(np.flatnonzero(one.training)[-1]) + 1
+            design = one.design.with_instance_sd(sd)
+            tried = fit_channel(
+                one.metric, one.channel, one.values, design, before, is_log=one.is_log, grid=scout_grid()
+            )
+            total += tried.fit.log_evidence
+        evidence.append(total)
+    return INSTANCE_SDS[int(np.argmax(evidence))]
 
 
 def innovation_guess(y: FloatArray) -> float:
