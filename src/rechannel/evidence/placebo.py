@@ -19,6 +19,8 @@ SLOPE_SD = 0.1
 REFERENCE_HORIZON = 30
 MOST_ORIGINS = 12
 ENOUGH_FOLDS = 10.0
+REFIT_MASS = 0.95
+"""Posterior mass of the grid points on which placebo folds are refitted."""
 TAIL_DF = 8.0
 NORMAL_UNDER_TAIL = 0.9023
 """Scale of the t with `TAIL_DF` that fits standard normal scores best; lambda is 1 where forecasts are right."""
@@ -97,7 +99,7 @@ def calibrate(
         return Calibration(0.0, 0.0, np.empty(0), np.empty(0), np.empty(0), {}, 0.0, float("nan"))
     count = min(MOST_ORIGINS, max(1, (last - first) // 7 + 1))
     origins = np.unique(np.linspace(first, last, count).astype(int))
-    grids = [trimmed(one.fit) for one in series]
+    grids = [trimmed(one.fit, REFIT_MASS) for one in series]
     scores: list[float] = []
     record_horizon: list[float] = []
     record_origin: list[float] = []
