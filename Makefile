@@ -2,6 +2,8 @@
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	if command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
 RUN := .venv/bin
+# matrices here are small: threads of the linear algebra only wait for each other
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: demo test quick lint bench ci-tools setup-demo setup-test locks hant
 .DEFAULT_GOAL := demo

@@ -96,6 +96,7 @@ def validator() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema())
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(shops())
 def test_schema_bytes_and_agreement(shop: Shop) -> None:
@@ -139,6 +140,7 @@ def test_currency_unit_changes_money_and_nothing_else(shop: Shop, factor: float)
         assert row.value.grade == again.value.grade
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(shops())
 def test_channel_order_only_permutes_the_answer(shop: Shop) -> None:
@@ -162,6 +164,7 @@ def test_channel_order_only_permutes_the_answer(shop: Shop) -> None:
         assert b == pytest.approx(a, abs=MONTE_CARLO * max(a[-1] - a[0], 1e-9)), coordinates(row)
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(shops())
 def test_days_shifted_by_52_weeks_give_the_same_numbers(shop: Shop) -> None:
@@ -176,6 +179,7 @@ def test_days_shifted_by_52_weeks_give_the_same_numbers(shop: Shop) -> None:
     assert before.verdict == after.verdict
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(shops())
 def test_a_market_without_visits_changes_nothing(shop: Shop) -> None:

@@ -140,6 +140,7 @@ def test_common_random_numbers_leave_little_noise_in_the_difference() -> None:
     assert together < 0.25 * apart
 
 
+@pytest.mark.slow
 def test_retained_share_and_loss_vary_widely() -> None:
     kinds = ("plain", "loyal_users", "nothing_comes_back", "attention_competition")
     retained = [make_world(small(kind, seed)).truth.retained(90) for kind in kinds for seed in range(5)]

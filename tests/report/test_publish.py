@@ -52,6 +52,7 @@ def test_a_page_stands_alone(language: str) -> None:
     assert sum("folded" in a.get("class", "") for _, a in seen.tags) >= 4  # a table beside every chart
 
 
+@pytest.mark.slow
 def test_a_year_of_two_answers_stays_small_and_repeats() -> None:
     long = made_answer(days=365)
     for language in LANGUAGES:
