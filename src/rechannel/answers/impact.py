@@ -14,7 +14,7 @@ from rechannel.evidence.impact import Measurement, MetricSums, Window, is_zero_b
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary import numbers
-from rechannel.vocabulary.channel import Metric, Verdict
+from rechannel.vocabulary.channel import COUNTED, Metric, Verdict
 from rechannel.vocabulary.estimate import LEVELS, Estimate, FloatArray, Quantiles, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade, worst
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
@@ -22,7 +22,6 @@ from rechannel.vocabulary.wording import LANGUAGES, Language, text
 FEWEST_DAYS = 28
 LARGEST_UNSEEN_SHARE = 0.3
 VERDICT_COVERAGE = 0.9
-COUNTED: tuple[Metric, ...] = ("visits", "orders", "gmv", "new_customers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,9 @@ def _whole_refusal(panel: Panel, window: Window) -> Refusal | None:
     return None
 
 
-def _row_names(panel: Panel, question: ImpactQuestion, money: Money) -> list[tuple[str, str, str | None]]:
+def _row_names(
+    channels: Sequence[str | None], question: ImpactQuestion, money: Money
+) -> list[tuple[str, str, str | None]]:
     """Every (metric, unit, channel) a horizon must have, in the order of the contract."""
     currency = money.currency
     names: list[tuple[str, str, str | None]] = [("visits_removed", "visits", None)]
@@ -217,14 +218,14 @@ def _row_names(panel: Panel, question: ImpactQuestion, money: Money) -> list[tup
         ("to_rivals", "share", None),
         ("lost_outside", "share", None),
     ]
-    names += [("diversion", "share", other) for other in panel.channels if other != question.channel]
+    names += [("diversion", "share", other) for other in channels if other != question.channel]
     return names
 
 
 def _all_refused(panel: Panel, horizon: int, question: ImpactQuestion, money: Money, why: Refusal) -> list[Estimate]:
     return [
         refused(metric, unit, why, Coordinates(horizon, channel, question.market))
-        for metric, unit, channel in _row_names(panel, question, money)
+        for metric, unit, channel in _row_names(panel.channels, question, money)
     ]
 
 
@@ -301,7 +302,7 @@ def _horizon_rows(
                     has_mean=False,
                 )
             )
-    names = _row_names_measured(visits, question, money)
+    names = _row_names(visits.channels, question, money)
     for name, unit, channel in names:
         if (name, channel) not in rows:
             why = no_fall if name in ("retained_own", "diversion") else no_rivals
@@ -311,14 +312,6 @@ def _horizon_rows(
     open_total = float(np.median(visits.open_draws[:, :, at].sum(axis=1)))
     verdict = verdict_of(head.quantiles, open_total, question.smallest_effect)
     return [rows[metric, channel] for metric, _, channel in names], verdict
-
-
-def _row_names_measured(
-    visits: MetricSums, question: ImpactQuestion, money: Money
-) -> list[tuple[str, str, str | None]]:
-    """As `_row_names`, with the channels that could be measured."""
-    stand_in = Panel(np.empty(0, dtype="datetime64[D]"), (), tuple(str(c) for c in visits.channels), {}, {})
-    return _row_names(stand_in, question, money)
 
 
 def _reach(sums: MetricSums, channel: str, at: int, visits: MetricSums) -> float:

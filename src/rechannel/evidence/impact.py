@@ -21,12 +21,12 @@ from rechannel.evidence.joint import (
     window_sums,
 )
 from rechannel.evidence.placebo import Calibration, calibrate
+from rechannel.evidence.series import scout_grid
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
-from rechannel.vocabulary.channel import Metric
+from rechannel.vocabulary.channel import COUNTED, Metric
 from rechannel.vocabulary.estimate import LEVELS, FloatArray
 
-MEASURED: tuple[Metric, ...] = ("visits", "orders", "gmv", "new_customers")
 HISTORY_IN_PICTURES = 120
 
 
@@ -195,7 +195,7 @@ def measure(panel: Panel, events: Sequence[Event], window: Window, *, seed: int)
     first = prepared[0]
     spread = pooled_instance_sd(
         [
-            fit_channel(first.metric, channel, first.values[:, index], designs[channel], before)
+            fit_channel(first.metric, channel, first.values[:, index], designs[channel], before, grid=scout_grid())
             for index, channel in enumerate(first.channels)
         ]
     )
@@ -265,7 +265,7 @@ def _prepare(panel: Panel, window: Window, before: int, start: int) -> tuple[lis
     prepared: list[_Prepared] = []
     absent = False
     new: list[str] = []
-    for metric in MEASURED:
+    for metric in COUNTED:
         if metric in panel.values:
             values = np.array(panel.over_markets(metric, window.market))
             measured = np.isfinite(values)

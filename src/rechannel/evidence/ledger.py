@@ -15,11 +15,10 @@ from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_gues
 from rechannel.evidence.series import fit_series, trimmed
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
-from rechannel.vocabulary.channel import Metric
+from rechannel.vocabulary.channel import COUNTED, Metric
 from rechannel.vocabulary.estimate import FloatArray
 from rechannel.vocabulary.grade import Grade
 
-COUNTED: tuple[Metric, ...] = ("visits", "orders", "gmv", "new_customers")
 LONGEST_MEASURED = 28
 """Days of a long event that are measured from both sides; later days drift too far from the open world."""
 SHORTEST_FOR_B = 3

@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 Metric = Literal["visits", "new_customers", "orders", "gmv", "refunds", "cost", "volume", "exposure"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+COUNTED: tuple[Metric, ...] = ("visits", "orders", "gmv", "new_customers")
+"""What visitors do: the metrics whose loss is measured."""
 
 EventKind = Literal[
     "holiday",
