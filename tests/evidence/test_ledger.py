@@ -7,7 +7,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from rechannel.evidence.ledger import bank, fit_baseline
+from rechannel.evidence.baseline import fit_baseline
+from rechannel.evidence.ledger import bank
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel, to_date
 

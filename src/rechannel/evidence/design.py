@@ -62,6 +62,16 @@ class Design:
         """The same design with another prior sd of what one instance of an event adds to its family."""
         return replace(self, prior_sd=np.where(self.instance, sd, self.prior_sd))
 
+    def with_column(self, column: FloatArray, prior_sd: float, usable: NDArray[np.bool_]) -> Design:
+        """The same design with one more column, shape [day], and other usable days."""
+        return replace(
+            self,
+            columns=np.ascontiguousarray(np.column_stack([self.columns, column])),
+            prior_sd=np.append(self.prior_sd, prior_sd),
+            instance=np.append(self.instance, False),
+            usable=usable,
+        )
+
     def unseen(self, training: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Days that lie in an event whose family has no day in training, shape [day]."""
         days = np.zeros(training.size, dtype=bool)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+
+import numpy as np
 
 from rechannel.vocabulary.channel import EventKind, Metric
 from rechannel.vocabulary.estimate import FloatArray
@@ -40,10 +42,15 @@ class Finding:
         Covariance of the rebound with the gains (they share the series), shape [channel].
     removed
         Open minus observed visits of the closed channel.
-    metric_gains, metric_variance
-        For orders, gmv and new_customers: observed minus open over all other channels together, and its variance.
-    metric_removed
-        The closed channel's own loss in the same metrics.
+    open_own, open_rest
+        Open visits of the closed channel, and of all others together, over the days.
+    yield_change, yield_variance
+        For orders, gmv and new_customers: log change of what a visit to all other channels together yields, and its
+        variance. It carries what the diverted visits bought, free of the shocks of visits.
+    yield_of_rest
+        What a visit to the others usually yields, relative to one to this channel.
+    markets
+        Markets the event was confined to; empty = all. Where others stayed open, they are its controls.
     grade_cap
         The best grade this finding can give to a number about its channel.
     clear
@@ -63,11 +70,14 @@ class Finding:
     rebound_variance: float
     rebound_covariance: FloatArray
     removed: float
-    metric_gains: dict[Metric, float]
-    metric_variance: dict[Metric, float]
-    metric_removed: dict[Metric, float]
+    open_own: float
+    open_rest: float
+    yield_change: dict[Metric, float]
+    yield_variance: dict[Metric, float]
+    yield_of_rest: dict[Metric, float]
     grade_cap: Grade
     clear: bool
+    markets: tuple[str, ...] = ()
 
     @property
     def days(self) -> int:
@@ -78,3 +88,26 @@ class Finding:
     def finding_id(self) -> str:
         """A stable name: kind, channel and first day."""
         return f"{self.kind}:{self.channel}:{self.start.isoformat()}"
+
+    @property
+    def retained(self) -> float:
+        """Share of the removed visits that came back elsewhere in those days, deferral not undone."""
+        return float(self.gains.sum() + self.removed) / self.removed
+
+    @property
+    def retained_sd(self) -> float:
+        """Its standard deviation, the error of the removed visits included."""
+        closed = self.channels.index(self.channel)
+        line = np.ones(len(self.channels))
+        line[closed] = self.retained
+        return float(np.sqrt(line @ self.gains_covariance @ line)) / abs(self.removed)
+
+    def widened(self, factor: float) -> Finding:
+        """The same finding with every standard deviation of visits multiplied by `factor`."""
+        square = factor**2
+        return replace(
+            self,
+            gains_covariance=self.gains_covariance * square,
+            rebound_variance=self.rebound_variance * square,
+            rebound_covariance=self.rebound_covariance * square,
+        )

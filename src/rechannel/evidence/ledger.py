@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rechannel.evidence.baseline import Baseline, fit_baseline, padded, sum_of
 from rechannel.evidence.design import DISTURBING, LONGEST_TEMPORARY, REBOUND_DAYS, build_design
 from rechannel.evidence.finding import Finding
-from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_guess, shock_correlation
-from rechannel.evidence.series import fit_series, trimmed
+from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_guess
+from rechannel.evidence.series import fit_series, scout_grid, trimmed
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import COUNTED, Metric
@@ -24,25 +25,41 @@ LONGEST_MEASURED = 28
 SHORTEST_FOR_B = 3
 CLEAR_SD = 3.0
 FLAT_PRIOR = 1e-8
+WIDE_SD = 10.0
+"""Prior sd of the log change of yields: flat for every purpose."""
+EARLIEST = 14
+"""Days of history before an event without which it is not measured."""
+YIELD_DAYS = 56
+"""Open days before an event from which usual yields are read."""
+LONGEST_NOTICE = 90
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
-    """Every series of the case fitted on its open days, with the correlation of their shocks.
+class Incident:
+    """Rows of `events` that are one event: the same channel, kind and days in one or several markets.
 
     Attributes
     ----------
-    series
-        Metric -> fitted channels (only channels with enough history).
-    correlation
-        Of visits series, shape [channel, channel].
-    before
-        First day number that the fits do not use.
+    event
+        The first of the rows.
+    markets
+        Where it was; empty = everywhere.
+    notice
+        Days between announcement and start; 0 without one.
     """
 
-    series: Mapping[Metric, tuple[ChannelSeries, ...]]
-    correlation: FloatArray
-    before: int
+    event: Event
+    markets: tuple[str, ...]
+    notice: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Days:
+    """Day numbers of one incident: measured days, rebound days, days hidden from the open path."""
+
+    measured: NDArray[np.int64]
+    rebound: NDArray[np.int64]
+    hidden: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +70,24 @@ class _Sums:
     covariance: FloatArray
 
 
-def fit_baseline(
-    panel: Panel,
-    events: Sequence[Event],
-    before: int,
-    *,
-    market: str | None = None,
-    subject: tuple[str, date] | None = None,
-    metrics: Sequence[Metric] = COUNTED,
-) -> Baseline:
-    """Fit every channel and metric up to day number `before`; days of past events are masked."""
-    fitted: dict[Metric, tuple[ChannelSeries, ...]] = {}
-    designs = {
-        channel: build_design(panel.dates, events, channel, market=market, cadence=panel.cadence, subject=subject)
-        for channel in panel.channels
-    }
-    for metric in metrics:
-        if metric not in panel.values:
+def incidents(panel: Panel, events: Sequence[Event], before: int, market: str | None = None) -> tuple[Incident, ...]:
+    """Past events that took traffic from one channel, by first day; rows of several markets are joined."""
+    announcements = [event for event in events if event.kind == "announcement"]
+    groups: dict[tuple[object, ...], list[Event]] = {}
+    for event in events:
+        if event.kind not in DISTURBING or event.channel not in panel.channels:
             continue
-        values = panel.over_markets(metric, market)
-        group = []
-        for index, channel in enumerate(panel.channels):
-            design = designs[channel]
-            measured = np.isfinite(values[:before, index]) & design.usable[:before]
-            if measured.sum() >= 21 and np.nan_to_num(values[:before, index]).any():
-                group.append(fit_channel(metric, channel, values[:, index], design, before))
-        if group:
-            fitted[metric] = tuple(group)
-    return Baseline(fitted, shock_correlation(fitted["visits"]) if "visits" in fitted else np.eye(0), before)
+        if event.market is not None and (event.market not in panel.markets or market not in (None, event.market)):
+            continue
+        if EARLIEST <= panel.index_of(event.start) < before:
+            groups.setdefault((event.start, event.kind, event.channel, event.end), []).append(event)
+    found = []
+    for rows in groups.values():
+        everywhere = any(row.market is None for row in rows) or market is not None
+        named = () if everywhere else tuple(sorted({row.market for row in rows if row.market is not None}))
+        markets = () if set(named) == set(panel.markets) else named
+        found.append(Incident(rows[0], markets, _notice(rows[0], announcements)))
+    return tuple(found)
 
 
 def bank(
@@ -89,22 +96,41 @@ def bank(
     """Measure every past event of a channel that took traffic away.
 
     The open path of the event's days is what the series say from both sides of it; the event's own days and the
-    rebound after it are masked in the series that they enter.
+    rebound after it are masked in the series that they enter. An event confined to some markets is measured there, with
+    the same channel in the other markets as control.
+
+    Parameters
+    ----------
+    panel, events
+        The case.
+    baseline
+        Visits of every channel (of one market, when `market` is given), fitted up to the day before which events count.
+    market
+        One market, or None for all.
     """
     findings = []
-    announcements = [event for event in events if event.kind == "announcement"]
-    for event in events:
-        if event.kind not in DISTURBING or event.channel is None or event.channel not in panel.channels:
-            continue
-        if event.market is not None and market is not None and event.market != market:
-            continue
-        first = panel.index_of(event.start)
-        if first < 14 or first >= baseline.before:
-            continue
-        finding = _measure(panel, event, first, baseline, _notice(event, announcements))
+    confined: dict[tuple[str, ...], Baseline] = {}
+    for incident in incidents(panel, events, baseline.before, market):
+        series = baseline
+        where: tuple[str, ...] | None = None if market is None else (market,)
+        if incident.markets:
+            where = incident.markets
+            controls = _untouched(panel, events, incident)
+            if where not in confined:
+                confined[where] = fit_baseline(panel, events, baseline.before, markets=where, controls=controls)
+            series = confined[where]
+        finding = _measure(panel, events, incident, series, where)
         if finding is not None:
             findings.append(finding)
     return tuple(findings)
+
+
+def _untouched(panel: Panel, events: Sequence[Event], incident: Incident) -> tuple[str, ...]:
+    """Markets in which nothing else of that kind happened around the incident's days."""
+    margin = timedelta(days=REBOUND_DAYS)
+    first, last = incident.event.start - margin, incident.event.end + margin
+    busy = {event.market for event in events if event.kind in DISTURBING and event.start <= last and event.end >= first}
+    return () if None in busy else tuple(name for name in panel.markets if name not in busy)
 
 
 def _notice(event: Event, announcements: Sequence[Event]) -> int:
@@ -112,126 +138,172 @@ def _notice(event: Event, announcements: Sequence[Event]) -> int:
     days = [
         (event.start - told.start).days
         for told in announcements
-        if told.touches(event.channel or "") and 0 < (event.start - told.start).days <= 90
+        if told.touches(event.channel or "") and 0 < (event.start - told.start).days <= LONGEST_NOTICE
     ]
     return min(days) if days else 0
 
 
-def _measure(panel: Panel, event: Event, first: int, baseline: Baseline, notice: int) -> Finding | None:
-    """One event, or None when its days cannot be measured."""
-    lasting = event.kind in ("closure", "demotion") and (event.days == 1 or event.days > LONGEST_TEMPORARY)
-    last = baseline.before - 1 if lasting else panel.index_of(event.end)
-    last = min(last, first + LONGEST_MEASURED - 1, baseline.before - 1)
-    days = np.arange(first, last + 1)
-    rebound = np.empty(0, dtype=np.int64)
-    if not lasting and panel.index_of(event.end) == last:
-        rebound = np.arange(last + 1, min(last + 1 + REBOUND_DAYS, baseline.before))
-    if rebound.size < REBOUND_DAYS:
-        rebound = np.empty(0, dtype=np.int64)
-    from_announcement = max(0, first - notice) if notice else first
-    masked = np.arange(from_announcement, (rebound[-1] if rebound.size else last) + 1)
+def is_lasting(event: Event) -> bool:
+    """Whether an event does not end: a closure or demotion logged for one day (its start) or for months."""
+    return event.kind in ("closure", "demotion") and (event.days == 1 or event.days > LONGEST_TEMPORARY)
 
-    visits = baseline.series["visits"]
-    names = tuple(str(one.channel) for one in visits)
-    if event.channel not in names:
+
+def _days_of(panel: Panel, incident: Incident, before: int) -> _Days:
+    event = incident.event
+    first = panel.index_of(event.start)
+    lasting = is_lasting(event)
+    last = before - 1 if lasting else panel.index_of(event.end)
+    last = min(last, first + LONGEST_MEASURED - 1, before - 1)
+    after = REBOUND_DAYS if panel.cadence == "daily" else 1
+    rebound = np.empty(0, dtype=np.int64)
+    if not lasting and panel.index_of(event.end) == last and last + after < before:
+        rebound = np.arange(last + 1, last + 1 + after)
+    hidden = np.arange(max(0, first - incident.notice), (int(rebound[-1]) if rebound.size else last) + 1)
+    return _Days(np.arange(first, last + 1), rebound, hidden)
+
+
+def _measure(
+    panel: Panel, events: Sequence[Event], incident: Incident, baseline: Baseline, markets: tuple[str, ...] | None
+) -> Finding | None:
+    """One event, or None when its days cannot be measured."""
+    event, days = incident.event, _days_of(panel, incident, baseline.before)
+    names = baseline.channels
+    if event.channel is None or event.channel not in names:
         return None
-    sums = [_both_sides(one, days, rebound, masked, baseline.before) for one in visits]
-    observed = np.array([np.nansum(one.values[days]) for one in visits])
-    if not np.isfinite(visits[names.index(event.channel)].values[days]).any():
-        observed[names.index(event.channel)] = 0.0
+    closed = names.index(event.channel)
+    sums = [_both_sides(one, days, baseline.before) for one in baseline.series]
+    observed = np.array([np.nansum(one.values[days.measured]) for one in baseline.series])
     open_sum = np.array([item.open_sum[0] for item in sums])
     sd = np.sqrt(np.array([item.covariance[0, 0] for item in sums]))
     gains = observed - open_sum
-    covariance = baseline.correlation * np.outer(sd, sd)
-    closed = names.index(event.channel)
     removed = -float(gains[closed])
-    rebound_sum, rebound_variance = 0.0, float("inf")
-    rebound_covariance = np.zeros(len(names))
-    if rebound.size:
+    rebound, rebound_variance, rebound_covariance = 0.0, float("inf"), np.zeros(len(names))
+    if days.rebound.size:
         late = np.array(
-            [np.nansum(one.values[rebound]) - item.open_sum[1] for one, item in zip(visits, sums, strict=True)]
+            [
+                np.nansum(one.values[days.rebound]) - item.open_sum[1]
+                for one, item in zip(baseline.series, sums, strict=True)
+            ]
         )
         late_sd = np.sqrt(np.array([item.covariance[1, 1] for item in sums]))
         cross = np.array([item.covariance[0, 1] for item in sums])
         coupling = np.divide(cross, sd * late_sd, out=np.zeros_like(cross), where=sd * late_sd > 0)
-        rebound_sum = float(late.sum())
+        rebound = float(late.sum())
         rebound_variance = float((baseline.correlation * np.outer(late_sd, late_sd)).sum())
         pair = np.sqrt(np.abs(np.outer(coupling, coupling))) * np.sign(coupling)[:, None]
         rebound_covariance = (baseline.correlation * pair * np.outer(sd, late_sd)).sum(axis=1)
-    severity = event.severity if event.severity is not None else 1.0
     clear = removed > CLEAR_SD * sd[closed] and removed > 0
-    metric_gains, metric_variance, metric_removed = _other_metrics(event.channel, days, rebound, masked, baseline)
-    strong = (event.kind == "test" or event.days >= SHORTEST_FOR_B or lasting) and clear
+    change, variance, usual = _yields(panel, events, event.channel, days, baseline, markets)
+    strong = (event.kind == "test" or event.days >= SHORTEST_FOR_B or is_lasting(event)) and clear
     cap = (Grade.A if event.kind == "test" else Grade.B) if strong else Grade.C
     return Finding(
         channel=event.channel,
         kind=event.kind,
         start=event.start,
-        end=event.start + timedelta(days=int(days.size) - 1),
-        severity=severity,
-        notice_days=notice,
+        end=event.start + timedelta(days=(int(days.measured.size) - 1) * (7 if panel.cadence == "weekly" else 1)),
+        severity=event.severity if event.severity is not None else 1.0,
+        notice_days=incident.notice,
         channels=names,
         gains=gains,
-        gains_covariance=covariance,
-        rebound=rebound_sum,
+        gains_covariance=baseline.correlation * np.outer(sd, sd),
+        rebound=rebound,
         rebound_variance=rebound_variance,
         rebound_covariance=rebound_covariance,
         removed=removed,
-        metric_gains=metric_gains,
-        metric_variance=metric_variance,
-        metric_removed=metric_removed,
+        open_own=float(open_sum[closed]),
+        open_rest=float(open_sum.sum() - open_sum[closed]),
+        yield_change=change,
+        yield_variance=variance,
+        yield_of_rest=usual,
         grade_cap=cap,
         clear=bool(clear),
+        markets=incident.markets,
     )
 
 
-def _other_metrics(
-    channel: str, days: NDArray[np.int64], rebound: NDArray[np.int64], masked: NDArray[np.int64], baseline: Baseline
+def _yields(
+    panel: Panel,
+    events: Sequence[Event],
+    channel: str,
+    days: _Days,
+    baseline: Baseline,
+    markets: tuple[str, ...] | None,
 ) -> tuple[dict[Metric, float], dict[Metric, float], dict[Metric, float]]:
-    """Gains of all other channels together in orders, gmv and new customers, and the closed channel's own loss."""
-    gains: dict[Metric, float] = {}
+    """What a visit to all other channels together yielded in the event's days: log change, variance, usual ratio.
+
+    The series is the log yield of the others; the event's days share one coefficient with a flat prior.
+    """
+    change: dict[Metric, float] = {}
     variance: dict[Metric, float] = {}
-    removed: dict[Metric, float] = {}
-    for metric, group in baseline.series.items():
-        if metric == "visits":
+    usual: dict[Metric, float] = {}
+    own = panel.channel_index(channel)
+    visits = sum_of(panel, "visits", markets)
+    rest = np.delete(visits, own, axis=1).sum(axis=1)
+    window = np.zeros(baseline.dates.size, dtype=bool)
+    window[days.measured] = True
+    design = build_design(
+        baseline.dates,
+        events,
+        None,
+        market=markets[0] if markets is not None and len(markets) == 1 else None,
+        cadence=panel.cadence,
+    ).with_instance_sd(baseline.instance_sd)
+    usable = (design.usable & ~np.isin(np.arange(window.size), days.hidden)) | window
+    design = design.with_column(window.astype(float), WIDE_SD, usable)
+    for metric in COUNTED:
+        if metric == "visits" or metric not in panel.values:
             continue
-        others = [one for one in group if one.channel != channel]
-        own = [one for one in group if one.channel == channel]
-        if not others or not own:
+        amounts = sum_of(panel, metric, markets)
+        others = np.delete(amounts, own, axis=1).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where((rest > 0) & (others > 0), np.log(others / rest), np.nan)
+        values = padded(ratio, window.size)
+        near = usable & ~window & (np.arange(window.size) < days.measured[0])
+        near[: max(0, int(days.measured[0]) - 2 * YIELD_DAYS)] = False
+        base = near[: rest.size]
+        both = (amounts[base][:, own].sum(), visits[base][:, own].sum(), others[base].sum(), rest[base].sum())
+        known = np.isfinite(values[: baseline.before]) & usable[: baseline.before]
+        if (
+            known.sum() < 4 * EARLIEST
+            or not known[days.measured].any()
+            or not np.isfinite(both).all()
+            or min(both) <= 0
+        ):
             continue
-        position = {one.channel: index for index, one in enumerate(baseline.series["visits"])}
-        if any(one.channel not in position for one in group):
-            continue
-        sums = [_both_sides(one, days, rebound, masked, baseline.before) for one in others]
-        came = np.array([np.nansum(one.values[days]) for one in others])
-        sd = np.sqrt(np.array([item.covariance[0, 0] for item in sums]))
-        order = [position[one.channel] for one in others]
-        correlation = baseline.correlation[np.ix_(order, order)]
-        gains[metric] = float((came - np.array([item.open_sum[0] for item in sums])).sum())
-        variance[metric] = float((correlation * np.outer(sd, sd)).sum())
-        own_sum = _both_sides(own[0], days, rebound, masked, baseline.before)
-        removed[metric] = float(own_sum.open_sum[0] - np.nansum(own[0].values[days]))
-    return gains, variance, removed
+        fit = fit_channel(
+            metric,
+            None,
+            np.exp(values),
+            design,
+            baseline.before,
+            is_log=True,
+            grid=scout_grid(),
+        ).fit
+        shift = fit.coefficients[:, -1]
+        spread = fit.rate * fit.df / (fit.df - 2) * (fit.factor[:, -1, :] ** 2).sum(axis=1)
+        mean = float(fit.weight @ shift)
+        change[metric] = mean
+        variance[metric] = float(fit.weight @ (spread + (shift - mean) ** 2))
+        usual[metric] = float(both[2] / both[3] / (both[0] / both[1]))
+    return change, variance, usual
 
 
-def _both_sides(
-    series: ChannelSeries, days: NDArray[np.int64], rebound: NDArray[np.int64], masked: NDArray[np.int64], before: int
-) -> _Sums:
+def _both_sides(series: ChannelSeries, days: _Days, before: int) -> _Sums:
     """Open sums over the event's days and the rebound days, from the days before and after them.
 
     Each of the days gets a coefficient of its own with a flat prior: what it says about the open path is only its
     neighbours' word. The placeholder value of such a day cancels.
     """
-    wanted = np.concatenate([days, rebound])
+    wanted = np.concatenate([days.measured, days.rebound])
     training = series.training.copy()
-    training[masked] = False
+    training[days.hidden] = False
     training[wanted] = True
     training[before:] = False
     used = np.flatnonzero(training).astype(np.int64)
     raw = series.values
     known = series.training & np.isfinite(raw)
     near = np.flatnonzero(known)
-    level = float(np.nanmean(raw[near[np.argsort(np.abs(near - int(days[0])))[:28]]]))
+    level = float(np.nanmean(raw[near[np.argsort(np.abs(near - int(wanted[0])))[:28]]]))
     y = np.where(np.isin(used, wanted), max(level, 1e-9), raw[used])
     scaled = np.log(np.maximum(y, 1e-9)) if series.is_log else y
     own_day = (used[:, None] == wanted[None, :]).astype(float)
@@ -250,13 +322,13 @@ def _both_sides(
     spread = fit.rate * fit.df / (fit.df - 2)
     covariance = np.einsum("p,pik,pjk->ij", fit.weight * spread, factor, factor)
     covariance += np.einsum("p,pi,pj->ij", fit.weight, offset, offset)
-    windows = np.zeros((2 if rebound.size else 1, wanted.size))
+    n = days.measured.size
+    windows = np.zeros((2 if days.rebound.size else 1, wanted.size))
     measured = np.isfinite(raw[wanted])
-    windows[0, : days.size] = 1.0
-    if rebound.size:
-        windows[1, days.size :] = measured[days.size :]
-    if measured[: days.size].any():
-        windows[0, : days.size] = measured[: days.size]
+    # a channel without any row while it is out had no visit: its open path counts on every day
+    windows[0, :n] = measured[:n] if measured[:n].any() else 1.0
+    if days.rebound.size:
+        windows[1, n:] = measured[n:]
     if not series.is_log:
         return _Sums(windows @ mean, windows @ covariance @ windows.T)
     daily = np.exp(mean + 0.5 * np.diag(covariance))

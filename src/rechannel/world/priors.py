@@ -1,0 +1,95 @@
+"""What is believed before any data of the case: every range of the world model, with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from rechannel.vocabulary.channel import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """A normal prior: centre and standard deviation, on the scale its field names."""
+
+    centre: float
+    sd: float
+
+    def scaled(self, factor: float) -> Normal:
+        """The same centre with another width."""
+        return Normal(self.centre, self.sd * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Priors:
+    """Ranges of the world model.
+
+    Attributes
+    ----------
+    retained, retained_shared
+        Logit of the share of removed visits that own channels win back; how much of its variance all channels of a
+        shop share. Published closures run from nothing lost (brand search) to almost everything lost (news blocked on a
+        platform): 90 % of the prior lies between 8 % and 84 %. Sources: Blake, Nosko and Tadelis (2015), Econometrica
+        83(1); Athey, Mobius and Pal (2021), NBER 28746 (Google News Spain); Chicago station closures of 2006-12, where
+        .28 to .66 of entries reappeared nearby.
+    rivals, rivals_shared
+        Logit of the rivals' part of what own channels do not win back; share of its variance that is common.
+    composition
+        Sd of log weights of own channels around their shares of visits: the channel that gains most from a closure gets
+        a median of 2.1 times its proportional part (Chicago), so the weights are wide.
+    same_host
+        Log weight of channels on the surface of the same host, relative to others.
+    rival_composition
+        The same among rivals, around their sizes.
+    surplus, spill
+        Sd of what all own channels together, and each of them, gain or lose beside diversion: attention set free,
+        habits and assists lost. With the first, more than everything or less than nothing may come back.
+    deferral_outage, deferral_lasting
+        Logit of the share of removed visits that is only put off, in an outage and in a lasting change.
+    released
+        Logit of the part of it that comes back within the seven days after reopening.
+    bias
+        Sd, on the logit of the retained share, of how an outage differs from a closure: users who are not told give up
+        more, or learn less. Half of it is common to all outages of a case.
+    learning, learning_days
+        Sd on the same scale of how far the retained share moves after the first days of a closure; log days it takes.
+    carried
+        Logit of how far conversion belongs to the visitor and goes along (1) or to the place (0).
+    keener
+        Centre of the log of what diverted visits convert beyond that, by metric: who takes another way on purpose buys
+        more readily than who came by.
+    selection
+        Its sd, shared by all metrics and of one metric.
+    prominence
+        Sd of log kappa: removed share = severity ** kappa.
+    postponed_customers
+        Logit of the part of lost new customers that is only postponed.
+    relative_yield
+        Sd of the log of a channel's yield per visit relative to the shop's, where only totals are known.
+    """
+
+    retained: Normal = Normal(-0.4, 1.15)
+    retained_shared: float = 0.4
+    rivals: Normal = Normal(-1.55, 1.25)
+    rivals_shared: float = 0.5
+    composition: float = 0.9
+    same_host: Normal = Normal(0.4, 0.6)
+    rival_composition: float = 0.5
+    surplus: float = 0.08
+    spill: float = 0.01
+    deferral_outage: Normal = Normal(-1.5, 0.8)
+    deferral_lasting: Normal = Normal(-3.0, 0.8)
+    released: Normal = Normal(0.6, 0.8)
+    bias: float = 0.4
+    learning: float = 0.3
+    learning_days: Normal = Normal(3.2, 0.6)
+    carried: Normal = Normal(0.0, 1.2)
+    keener: Mapping[Metric, float] = field(default_factory=lambda: {"orders": 0.15, "gmv": 0.15, "new_customers": 0.1})
+    selection: tuple[float, float] = (0.2, 0.15)
+    prominence: float = 0.4
+    postponed_customers: Normal = Normal(-1.1, 0.8)
+    relative_yield: float = 0.5
+
+    def with_width(self, factor: float) -> Priors:
+        """The same priors with another width of the retained share: how much the answer leans on it."""
+        return replace(self, retained=self.retained.scaled(factor))
