@@ -13,7 +13,8 @@ import pytest
 from made_answers import HOSTILE, made_path
 
 from rechannel.report import render
-from rechannel.report.figures import Dot, day_words, dot_figure, gap_of, path_figures, round_ticks
+from rechannel.report.dots import Dot, dot_figure
+from rechannel.report.figures import day_words, gap_of, path_figures, round_ticks
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.errors import MissingPart, RechannelError
 from rechannel.vocabulary.estimate import LEVELS

@@ -45,6 +45,11 @@ function number(value, language, width) {
   return join(signed(scaled, decimals), scale[1], language);
 }
 
+function bar(x, y, width, height, given) {
+  return {type: "rect", silent: true, shape: {x: x, y: y, width: width, height: height, r: given.thick / 2},
+          style: {fill: given.fill, opacity: given.opacity}};
+}
+
 var BOUND = {
   // Ticks of one axis share one scale and one number of decimals.
   axisNumber: function (given) {
@@ -74,12 +79,18 @@ var BOUND = {
               style: {fill: given.fill, opacity: given.opacity}};
     };
   },
-  // A horizontal interval at one row of a dot plot, thick for its inner part.
+  // An interval lying in one row of a dot plot, thick for its inner part.
   whisker: function (given) {
     return function (_, api) {
       var a = api.coord([given.low, given.row]), b = api.coord([given.high, given.row]);
-      return {type: "rect", silent: true, shape: {x: a[0], y: a[1] - given.height / 2, width: b[0] - a[0], height: given.height,
-              r: given.height / 2}, style: {fill: given.fill, opacity: given.opacity}};
+      return bar(a[0], a[1] - given.thick / 2, b[0] - a[0], given.thick, given);
+    };
+  },
+  // The same standing over one period.
+  column: function (given) {
+    return function (_, api) {
+      var a = api.coord([given.at, given.high]), b = api.coord([given.at, given.low]);
+      return bar(a[0] - given.thick / 2, a[1], given.thick, b[1] - a[1], given);
     };
   }
 };

@@ -22,7 +22,8 @@ from rechannel.report.blocks import (
     Table,
 )
 from rechannel.report.colours import OUTSIDE, OWN, RIVAL
-from rechannel.report.figures import Dot, dot_figure, gap_of, is_forecast, path_figures
+from rechannel.report.dots import Dot, dot_figure
+from rechannel.report.figures import gap_of, is_forecast, path_figures
 from rechannel.tables.panel import to_date
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.estimate import LEVELS, Estimate, FloatArray, Quantity, Refusal
