@@ -41,7 +41,14 @@ class Dot:
 
 
 def dot_figure(
-    name: str, axis: str, description: str, dots: Sequence[Dot], language: Language, *, share: bool
+    name: str,
+    axis: str,
+    description: str,
+    dots: Sequence[Dot],
+    language: Language,
+    *,
+    share: bool,
+    among: Sequence[Dot] = (),
 ) -> Figure:
     """Medians as dots on their 50, 90 and 95 % intervals, one line each, with the words at the right.
 
@@ -51,9 +58,10 @@ def dot_figure(
         Lines from top to bottom.
     share
         The values are shares and the axis is in percent.
+    among
+        Dots of the panel above or below: both panels get one axis.
     """
-    wide = _dot_drawing(dots, language, WIDE, share=share)
-    narrow = _dot_drawing(dots, language, NARROW, share=share)
+    wide, narrow = (_dot_drawing(dots, (*dots, *among), language, width, share=share) for width in (WIDE, NARROW))
     return Figure(name, axis, description, wide, narrow)
 
 
@@ -158,9 +166,9 @@ def _words(places: Sequence[int], words: dict[str, Json], size: float) -> dict[s
     }
 
 
-def _dot_drawing(dots: Sequence[Dot], language: Language, width: int, *, share: bool) -> Drawing:
+def _dot_drawing(dots: Sequence[Dot], among: Sequence[Dot], language: Language, width: int, *, share: bool) -> Drawing:
     wide = width == WIDE
-    ticks = _ticks(dots, 6 if wide else 3)
+    ticks = _ticks(among, 6 if wide else 3)
     names: dict[str, Json] = {str(i): _cut(dot.label, 24 if wide else 13) for i, dot in enumerate(dots)}
     words: dict[str, Json] = {str(i): dot.words for i, dot in enumerate(dots)}
     rows: dict[str, Json] = {
