@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 from made_answers import MADE, SIGMA, quantity
 
 from rechannel.answers.answer import Answer, Check, EvidenceItem, Path
-from rechannel.vocabulary.estimate import LEVELS, Estimate, FloatArray, Quantity, Refusal
+from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
-from rechannel.vocabulary.wording import LANGUAGES
 
 DAY = date(2025, 12, 30)
 NO_COLUMN = Refusal("made", {"column": "orders"}, ("first", "second"))
@@ -237,8 +236,3 @@ def practically_none() -> Answer:
 def every_question() -> tuple[Answer, ...]:
     """One of each, for pages that hold all."""
     return made_exposure(), made_closure(), made_worth()
-
-
-assert LEVELS[4] == 0.5
-assert set(WORDS) == set(LANGUAGES)
-assert timedelta(days=1)

@@ -81,7 +81,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One entry of a chart key: the word, the mark (solid, dashed, rule, rule-dotted, bands, dot, tick), its role."""
+    """One entry of a chart key: the word, the mark and its role.
+
+    Marks: solid, dashed, rule, rule-dotted, bands, dot, tick (upright), level (a tick that lies).
+    """
 
     word: str
     mark: str

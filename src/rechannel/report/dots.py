@@ -168,9 +168,10 @@ def _words(places: Sequence[int], words: dict[str, Json], size: float) -> dict[s
 
 def _dot_drawing(dots: Sequence[Dot], among: Sequence[Dot], language: Language, width: int, *, share: bool) -> Drawing:
     wide = width == WIDE
-    ticks = _ticks(among, 6 if wide else 3)
-    names: dict[str, Json] = {str(i): _cut(dot.label, 24 if wide else 13) for i, dot in enumerate(dots)}
+    ticks = _ticks(among, 6 if wide else 4)
+    names: dict[str, Json] = {str(i): _cut(dot.label, 24 if wide else 20) for i, dot in enumerate(dots)}
     words: dict[str, Json] = {str(i): dot.words for i, dot in enumerate(dots)}
+    both: dict[str, Json] = {i: f"{name}  {words[i]}" for i, name in names.items()}
     rows: dict[str, Json] = {
         "type": "value",
         "min": -0.5,
@@ -181,18 +182,22 @@ def _dot_drawing(dots: Sequence[Dot], among: Sequence[Dot], language: Language, 
         "axisTick": {"show": False},
     }
     places = range(len(dots))
+    above: dict[str, Json] = {"inside": True, "margin": 0, "verticalAlign": "bottom", "padding": [0, 0, 11, 2]}
+    above |= {"textBorderColor": PAPER, "textBorderWidth": 3}
     option: dict[str, Json] = {
         "animation": False,
         "textStyle": {"fontFamily": "inherit"},
-        "grid": {"left": 190 if wide else 92, "right": 190 if wide else 96, "top": 6, "bottom": 26},
+        "grid": {"left": 190 if wide else 8, "right": 190 if wide else 26, "top": 6 if wide else 10, "bottom": 26},
         "xAxis": value_axis(ticks, language, share=share),
         "yAxis": [
             {**rows, "axisLabel": _words(places, names, 12.5)},
-            {**rows, "position": "right", "axisLabel": _words(places, words, 12 if wide else 11)},
-        ],
+            {**rows, "position": "right", "axisLabel": _words(places, words, 12)},
+        ]
+        if wide
+        else [{**rows, "axisLabel": {**_words(places, both, 12), **above}}],  # no room beside the bars: words above
         "series": [*_bars(dots, "whisker", "row"), *_marks(dots, upright=False), _zero("xAxis")],
     }
-    return Drawing(option, width, 40 + 34 * len(dots))
+    return Drawing(option, width, 40 + (34 if wide else 48) * len(dots))
 
 
 def _period_drawing(dots: Sequence[Dot], language: Language, width: int) -> Drawing:

@@ -137,13 +137,13 @@ def _gap_title(row: Estimate, answer: Answer, reader: Reader) -> str:
         return text("report.credit.unsaid", language, days=str(row.horizon_days))
     assert isinstance(row.value, Quantity)
     assert isinstance(beside.value, Quantity)
-    return text(
-        f"report.credit.{credit.standing(row, beside)}",
-        language,
-        days=str(row.horizon_days),
-        credited=phrases.spoken(beside.value.quantiles, beside.unit, facts, language),
-        loss=phrases.with_interval(row.value.quantiles, row.unit, facts, language),
-    )
+    said = phrases.spoken(beside.value.quantiles, beside.unit, facts, language)
+    words = {"days": str(row.horizon_days), "credited": said}
+    if row.value.quantiles.interval(0.9)[1] < 0 < beside.value.quantiles.interval(0.9)[0]:
+        words["loss"] = phrases.spoken_span(row.value.quantiles, row.unit, facts, language)
+        return text("report.credit.opposite", language, **words)
+    words["loss"] = phrases.with_interval(row.value.quantiles, row.unit, facts, language)
+    return text(f"report.credit.{credit.standing(row, beside)}", language, **words)
 
 
 def money_chart(answer: Answer, reader: Reader) -> list[Block]:

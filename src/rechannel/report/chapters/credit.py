@@ -79,15 +79,15 @@ def dot(row: Estimate, answer: Answer, reader: Reader, label: str) -> Dot:
     return Dot(label, row.value.quantiles.values, words, colour, ticks)
 
 
-def keys(rows: Sequence[Estimate], reader: Reader) -> tuple[Key, ...]:
-    """The marks of a chart of such dots, in words."""
+def keys(rows: Sequence[Estimate], reader: Reader, tick: str = "tick") -> tuple[Key, ...]:
+    """The marks of a chart of such dots, in words; the tick is `level` where bars stand upright."""
     grades = [row.value.grade for row in rows if isinstance(row.value, Quantity)]
     made = []
     if any(grade is not Grade.D for grade in grades):
         made.append(Key(text("chart.key.says", reader.language), "dot", "own"))
     if Grade.D in grades:
         made.append(Key(text("chart.key.says_assumed", reader.language), "dot", "outside"))
-    made.append(Key(text("chart.key.last_touch", reader.language), "tick", "counterfactual"))
+    made.append(Key(text("chart.key.last_touch", reader.language), tick, "counterfactual"))
     return tuple(made)
 
 

@@ -107,7 +107,10 @@ def path_chart(path: Path, answer: Answer, reader: Reader, *, reading: str) -> C
         within = text("report.within", language, days=str(row.horizon_days))
         lead = f"{phrases.metric_name(row.metric, language)} · {within}{': ' if language == 'en' else '：'}{spread}"
         low, high = quantiles.interval(0.9)
-        if path.channel is not None and not low <= 0 <= high:
+        if path.channel is None and act_of(answer) != CHANGE:
+            key = "total_loss" if low > 0 else "total_gain" if high < 0 else "total_unclear"
+            title = text(spoken_key(answer, key), language)
+        elif path.channel is not None and not low <= 0 <= high:
             key = "channel_loss" if low > 0 else "channel_gain"
             size = phrases.median_and_interval(quantiles, row.unit, facts, language)[0].lstrip(numbers.MINUS)
             amount = phrases.spoken(quantiles, row.unit, facts, language)

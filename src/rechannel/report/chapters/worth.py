@@ -93,7 +93,7 @@ def period_chart(answer: Answer, reader: Reader) -> list[Block]:
     row = headline(answer)
     grade = row.value.grade if row is not None and isinstance(row.value, Quantity) else None
     title = _gap_title(first, answer, reader)
-    return [Chart(title, tuple(panels), reading, twin, credit.keys(numbered, reader), "", grade)]
+    return [Chart(title, tuple(panels), reading, twin, credit.keys(numbered, reader, "level"), "", grade)]
 
 
 def _short(period: str, at: int) -> str:
