@@ -50,17 +50,26 @@ function bar(x, y, width, height, given) {
           style: {fill: given.fill, opacity: given.opacity}};
 }
 
+// Decimals that print every multiple of a step exactly: 2.5 needs one.
+function decimalsOfStep(step, most) {
+  for (var decimals = 0; decimals < most; decimals++) {
+    var shifted = step * Math.pow(10, decimals);
+    if (Math.abs(shifted - Math.round(shifted)) < 1e-6 * shifted) return decimals;
+  }
+  return most;
+}
+
 var BOUND = {
   // Ticks of one axis share one scale and one number of decimals.
   axisNumber: function (given) {
     var scale = scaleOf(given.size, given.language);
-    var decimals = Math.max(0, Math.min(4, -Math.floor(Math.log10(given.step / scale[0]) + 1e-9)));
+    var decimals = decimalsOfStep(given.step / scale[0], 4);
     return function (value) {
       return value === 0 ? "0" : join(signed(value / scale[0], decimals), scale[1], given.language);
     };
   },
   axisPercent: function (given) {
-    var decimals = Math.max(0, Math.min(2, -Math.floor(Math.log10(100 * given.step) + 1e-9)));
+    var decimals = decimalsOfStep(100 * given.step, 3);
     return function (value) { return signed(100 * value, decimals) + "%"; };
   },
   // Words for given positions; text is handed over as it is, never as a template.

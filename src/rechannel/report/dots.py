@@ -71,7 +71,7 @@ def period_figure(name: str, axis: str, description: str, dots: Sequence[Dot], l
     Parameters
     ----------
     dots
-        Periods from left to right; their words are not drawn.
+        Periods from left to right, labelled "2025 Q3": the year is drawn where it changes; their words are not drawn.
     """
     wide, narrow = (_period_drawing(dots, language, width) for width in (WIDE, NARROW))
     return Figure(name, axis, description, wide, narrow)
@@ -205,7 +205,12 @@ def _period_drawing(dots: Sequence[Dot], language: Language, width: int) -> Draw
     ticks = _ticks(dots, 5 if wide else 4)
     stride = -(-len(dots) // (12 if wide else 5))
     places = range((len(dots) - 1) % stride, len(dots), stride)  # the newest period always has its word
-    words: dict[str, Json] = {str(i): _cut(dots[i].label, 9) for i in places}
+    words: dict[str, Json] = {}
+    year = ""
+    for i in places:
+        head, _, rest = dots[i].label.partition(" ")
+        words[str(i)] = _cut(rest if rest and head == year else dots[i].label, 9)
+        year = head
     columns: dict[str, Json] = {
         "type": "value",
         "min": -0.6,

@@ -71,9 +71,14 @@ def _by_reason(rows: Sequence[Estimate], reader: Reader, *, named: bool) -> list
     for refusal, members in lines.values():
         where = where_words(members, reader)
         names = dict.fromkeys(phrases.row_name(row, reader.language) for row in members)
-        first = Cell(joined(list(names), reader), note=where) if named else Cell(where)
+        first = Cell(listed(list(names), reader), note=where) if named else Cell(where)
         made.append(Row((first,), refusal=refusal))
     return made
+
+
+def listed(names: Sequence[str], reader: Reader) -> str:
+    """Names that may hold commas, in a row."""
+    return ("; " if reader.language == "en" else "；").join(names)
 
 
 def where_words(rows: Sequence[Estimate], reader: Reader) -> str:

@@ -82,7 +82,7 @@ def period_chart(answer: Answer, reader: Reader) -> list[Block]:
     panels = []
     for metric in dict.fromkeys(row.metric for row in numbered):
         members = [row for row in numbered if row.metric == metric]
-        dots = [credit.dot(row, answer, reader, _short(row.period or "", at)) for at, row in enumerate(members)]
+        dots = [credit.dot(row, answer, reader, _short(row.period or "")) for row in members]
         name = phrases.metric_name(metric, language)
         unit = f" ({facts.currency})" if members[0].unit == facts.currency else ""
         aloud = text("chart.periods_aloud", language, metric=name)
@@ -96,12 +96,10 @@ def period_chart(answer: Answer, reader: Reader) -> list[Block]:
     return [Chart(title, tuple(panels), reading, twin, credit.keys(numbered, reader, "level"), "", grade)]
 
 
-def _short(period: str, at: int) -> str:
-    """A quarter under its mark: with the year at the start of a year and of the chart."""
+def _short(period: str) -> str:
+    """A quarter under its mark, the year apart: 2025 Q3*."""
     year, _, quarter = period.partition("Q")
-    if not quarter or not year.isdigit():
-        return period
-    return f"{year} Q{quarter}" if at == 0 or quarter.startswith("1") else f"Q{quarter}"
+    return f"{year} Q{quarter}" if quarter and year.isdigit() else period
 
 
 def _gap_title(rows: Sequence[Estimate], answer: Answer, reader: Reader) -> str:
