@@ -11,6 +11,7 @@ from pathlib import Path as FilePath
 
 import pytest
 from made_answers import HOSTILE, cannot_tell, made_answer, made_facts, refused_answer
+from made_questions import made_closure, made_exposure, made_worth
 
 from rechannel.report.publish import write_report
 from rechannel.vocabulary.wording import LANGUAGES
@@ -79,11 +80,14 @@ def test_the_watch_sees_a_request_and_a_complaint(tmp_path: FilePath) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_report_opens_without_a_request_or_a_complaint(language: str, tmp_path: FilePath) -> None:
-    answers = (made_answer(rival=HOSTILE), cannot_tell(), refused_answer())
+    answers = (
+        *(made_exposure(host=HOSTILE), made_closure(rival=HOSTILE), made_worth()),
+        *(made_answer(rival=HOSTILE), cannot_tell(), refused_answer()),
+    )
     write_report(answers, made_facts(HOSTILE), LANGUAGES, tmp_path)
     seen = visit(tmp_path / f"report.{language}.html", tmp_path)
     assert seen.console == []
     assert seen.requests == []
-    assert seen.dom.count("<svg") == 20
+    assert seen.dom.count("<svg") == 2 * (1 + 4 + 4 + 2 + 1 + 4 + 3 + 3 + 2 + 3)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in seen.dom
     assert "<script" not in seen.dom

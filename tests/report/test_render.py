@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 from html.parser import HTMLParser
 from pathlib import Path as FilePath
@@ -13,7 +14,8 @@ import pytest
 from made_answers import HOSTILE, made_path
 
 from rechannel.report import render
-from rechannel.report.figures import Dot, day_words, dot_figure, gap_of, path_figures, round_ticks
+from rechannel.report.dots import Dot, dot_figure
+from rechannel.report.figures import day_words, gap_of, path_figures, round_ticks
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.errors import MissingPart, RechannelError
 from rechannel.vocabulary.estimate import LEVELS
@@ -174,3 +176,19 @@ def test_a_gap_is_drawn_only_when_one_side_is_known() -> None:
     measured.closed_path[window] = np.arange(len(LEVELS))
     assert gap_of(measured) is None
     assert [figure.name for figure in path_figures(measured, "en", "visits", "it")] == ["levels", "sum"]
+
+
+@pytest.mark.parametrize("high", [7.3e4, 9.6e4, 1.9e5, 2.4e6, 0.09, 880.0])
+def test_an_axis_prints_its_ticks_exactly(high: float) -> None:
+    quantiles = tuple(high * (0.2 + 0.1 * i) for i in range(len(LEVELS)))
+    for language, scales in (("zh-Hans", {"万": 1e4}), ("en", {"K": 1e3, "M": 1e6})):
+        drawing = dot_figure("d", "a", "b", [Dot("x", quantiles, "", "#0072b2")], language, share=False).wide
+        ticks = [text for text in Tags(render.svg(drawing, prefix="x", title="", description="")).text if text.strip()]
+        values = []
+        for tick in ticks:
+            found = re.fullmatch(r"([\d,.]+) ?(万|K|M)?", tick)
+            if found:
+                values.append(float(found[1].replace(",", "")) * scales.get(found[2] or "", 1.0))
+        steps = np.diff(sorted(values))
+        assert len(values) >= 4
+        assert np.allclose(steps, steps[0])

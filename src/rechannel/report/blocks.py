@@ -46,28 +46,45 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Cells of one line; a refused line has first cells and a refusal spanning the rest; a group line is a heading."""
+    """One line of a table.
+
+    Attributes
+    ----------
+    cells
+        What stands in it; a refused line has its first cells only.
+    refusal
+        Spans the rest of the line.
+    group
+        A heading over the lines below it.
+    dim
+        Greyed: the line rests on an assumption.
+    """
 
     cells: tuple[Cell, ...]
     refusal: Refusal | None = None
     group: bool = False
+    dim: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with a caption; folded away under its caption when `folded`."""
+    """A table with a caption; folded away under its caption when `folded`; grades as letters only when `compact`."""
 
     caption: str
     headers: tuple[str, ...]
     rows: tuple[Row, ...]
     folded: bool = False
     note: str = ""
+    compact: bool = False
     macro: ClassVar[str] = "table"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One entry of a chart key: the word, the mark (solid, dashed, rule, rule-dotted, band-1..3, dot) and its role."""
+    """One entry of a chart key: the word, the mark and its role.
+
+    Marks: solid, dashed, rule, rule-dotted, bands, dot, tick (upright), level (a tick that lies).
+    """
 
     word: str
     mark: str
@@ -91,7 +108,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The short form of an answer; a refused one has `refusal` and no number."""
+    """The short form of an answer; a refused one has `refusal` and no number; `beside` is what last touch would say."""
 
     label: str
     claim: str
@@ -99,6 +116,7 @@ class Card:
     number: str = ""
     unit: str = ""
     interval: str = ""
+    beside: str = ""
     likelihood: str = ""
     grade: Grade | None = None
     verdict: str = ""

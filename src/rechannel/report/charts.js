@@ -45,17 +45,31 @@ function number(value, language, width) {
   return join(signed(scaled, decimals), scale[1], language);
 }
 
+function bar(x, y, width, height, given) {
+  return {type: "rect", silent: true, shape: {x: x, y: y, width: width, height: height, r: given.thick / 2},
+          style: {fill: given.fill, opacity: given.opacity}};
+}
+
+// Decimals that print every multiple of a step exactly: 2.5 needs one.
+function decimalsOfStep(step, most) {
+  for (var decimals = 0; decimals < most; decimals++) {
+    var shifted = step * Math.pow(10, decimals);
+    if (Math.abs(shifted - Math.round(shifted)) < 1e-6 * shifted) return decimals;
+  }
+  return most;
+}
+
 var BOUND = {
   // Ticks of one axis share one scale and one number of decimals.
   axisNumber: function (given) {
     var scale = scaleOf(given.size, given.language);
-    var decimals = Math.max(0, Math.min(4, -Math.floor(Math.log10(given.step / scale[0]) + 1e-9)));
+    var decimals = decimalsOfStep(given.step / scale[0], 4);
     return function (value) {
       return value === 0 ? "0" : join(signed(value / scale[0], decimals), scale[1], given.language);
     };
   },
   axisPercent: function (given) {
-    var decimals = Math.max(0, Math.min(2, -Math.floor(Math.log10(100 * given.step) + 1e-9)));
+    var decimals = decimalsOfStep(100 * given.step, 3);
     return function (value) { return signed(100 * value, decimals) + "%"; };
   },
   // Words for given positions; text is handed over as it is, never as a template.
@@ -74,12 +88,18 @@ var BOUND = {
               style: {fill: given.fill, opacity: given.opacity}};
     };
   },
-  // A horizontal interval at one row of a dot plot, thick for its inner part.
+  // An interval lying in one row of a dot plot, thick for its inner part.
   whisker: function (given) {
     return function (_, api) {
       var a = api.coord([given.low, given.row]), b = api.coord([given.high, given.row]);
-      return {type: "rect", silent: true, shape: {x: a[0], y: a[1] - given.height / 2, width: b[0] - a[0], height: given.height,
-              r: given.height / 2}, style: {fill: given.fill, opacity: given.opacity}};
+      return bar(a[0], a[1] - given.thick / 2, b[0] - a[0], given.thick, given);
+    };
+  },
+  // The same standing over one period.
+  column: function (given) {
+    return function (_, api) {
+      var a = api.coord([given.at, given.high]), b = api.coord([given.at, given.low]);
+      return bar(a[0] - given.thick / 2, a[1], given.thick, b[1] - a[1], given);
     };
   }
 };

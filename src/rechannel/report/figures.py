@@ -1,4 +1,4 @@
-"""Charts of an answer as ECharts options: paths with bands, gaps, sums, and dots with intervals."""
+"""Charts of days as ECharts options: paths with bands, gaps and sums, and the axes that all charts share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import date
 import numpy as np
 
 from rechannel.answers.answer import Path
-from rechannel.report.colours import AXIS, COUNTERFACTUAL, GRID, OWN, PAPER, RULE, TEXT
+from rechannel.report.colours import AXIS, COUNTERFACTUAL, GRID, OWN, RULE, TEXT
 from rechannel.report.render import Drawing, Json
 from rechannel.tables.panel import DateArray, to_date
 from rechannel.vocabulary import numbers
@@ -22,6 +22,8 @@ BANDS: tuple[tuple[float, float], ...] = ((0.95, 0.10), (0.8, 0.13), (0.5, 0.18)
 
 WIDE, NARROW = 880, 336
 _FEW_DAYS = 70
+CHANGE, CLOSURE, DEMOTION = "change", "closure", "demotion"
+"""Acts a path may show: a change that has happened, a closure and a demotion that may come."""
 _ZERO_WITHIN = 0.55
 """An axis starts at zero unless the data use less than this share of it."""
 
@@ -50,16 +52,6 @@ class Figure:
     wide: Drawing
     narrow: Drawing
     cut_axis: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Dot:
-    """One line of a dot plot: quantiles at `LEVELS`, the words at its right, and the colour of its role."""
-
-    label: str
-    quantiles: tuple[float, ...]
-    words: str
-    colour: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +133,7 @@ def _runs(values: FloatArray) -> list[tuple[int, int]]:
     return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _tidy(value: float) -> float:
+def tidy(value: float) -> float:
     """Six significant digits: finer than a pixel, and the same text on every machine."""
     return float(f"{value:.6g}")
 
@@ -152,8 +144,7 @@ def _band_series(fan: Fan) -> list[Json]:
         low_at, high_at = LEVELS.index(round((1 - coverage) / 2, 4)), LEVELS.index(round((1 + coverage) / 2, 4))
         for start, end in _runs(fan.levels):
             points: list[Json] = [
-                [i, _tidy(float(fan.levels[i, low_at])), _tidy(float(fan.levels[i, high_at]))]
-                for i in range(start, end)
+                [i, tidy(float(fan.levels[i, low_at])), tidy(float(fan.levels[i, high_at]))] for i in range(start, end)
             ]
             bound: Json = {"$bound": "band", "points": points, "fill": fan.colour, "opacity": opacity}
             series.append(
@@ -163,7 +154,7 @@ def _band_series(fan: Fan) -> list[Json]:
 
 
 def _line_series(line: Line) -> Json:
-    data: list[Json] = [[i, _tidy(float(v)) if math.isfinite(v) else None] for i, v in enumerate(line.values)]
+    data: list[Json] = [[i, tidy(float(v)) if math.isfinite(v) else None] for i, v in enumerate(line.values)]
     style: Json = {"color": line.colour, "width": line.width, "type": [5, 4] if line.dashed else "solid"}
     return {"type": "line", "silent": True, "showSymbol": False, "z": 3, "data": data, "lineStyle": style}
 
@@ -184,7 +175,8 @@ def _rule(position: int, word: str, *, dotted: bool, left: bool) -> Json:
     return {"xAxis": position, "label": label, "lineStyle": style}
 
 
-def _value_axis(ticks: Ticks, language: Language, *, share: bool = False) -> dict[str, Json]:
+def value_axis(ticks: Ticks, language: Language, *, share: bool = False) -> dict[str, Json]:
+    """An axis of numbers on one scale, or of percents."""
     size = max(abs(ticks.low), abs(ticks.high))
     formatter: Json = (
         {"$bound": "axisPercent", "step": ticks.step}
@@ -215,6 +207,7 @@ class DayPanel:
     zero: bool
     height: int
     rule_words: bool
+    act: str
 
     def finite(self) -> FloatArray:
         """Every value that must fit, shape [value]."""
@@ -235,7 +228,8 @@ def _day_drawing(panel: DayPanel, language: Language, width: int) -> tuple[Drawi
     for day, key, dotted in ((panel.announced, "announced", True), (panel.on, "on", False)):
         position = (day - first).days if day else -1
         if day and 0 <= position < len(panel.dates):
-            word = text(f"chart.{key}" if wide else f"chart.{key}_short", language, day=_day_word(day, language))
+            named = f"chart.{panel.act}.{key}" if key == "on" and panel.act != CHANGE else f"chart.{key}"
+            word = text(named if wide else f"chart.{key}_short", language, day=_day_word(day, language))
             left = dotted or position > 0.75 * len(panel.dates)
             rules.append(
                 _rule(
@@ -275,7 +269,7 @@ def _day_drawing(panel: DayPanel, language: Language, width: int) -> tuple[Drawi
             "axisLine": {"onZero": False, "lineStyle": {"color": AXIS}},
             "splitLine": {"show": False},
         },
-        "yAxis": _value_axis(ticks, language),
+        "yAxis": value_axis(ticks, language),
         "series": series,
     }
     return Drawing(option, width, panel.height if wide else round(panel.height * 0.82)), ticks
@@ -304,7 +298,7 @@ def gap_of(path: Path) -> FloatArray | None:
     return np.asarray(path.open_path - path.observed[:, None])
 
 
-def path_figures(path: Path, language: Language, unit: str, who: str) -> tuple[Figure, ...]:
+def path_figures(path: Path, language: Language, unit: str, who: str, act: str = CHANGE) -> tuple[Figure, ...]:
     """The trio of an intervention: levels, daily gap, cumulative gap; the gap only where it is known draw by draw.
 
     Parameters
@@ -315,6 +309,8 @@ def path_figures(path: Path, language: Language, unit: str, who: str) -> tuple[F
         The metric in words (visits, orders, CNY).
     who
         The channel or the total, in words.
+    act
+        `CHANGE`, or `CLOSURE` and `DEMOTION` for what may come: the words around the lines differ.
     """
     middle = LEVELS.index(0.5)
 
@@ -329,123 +325,24 @@ def path_figures(path: Path, language: Language, unit: str, who: str) -> tuple[F
             zero=not levels,
             height=height,
             rule_words=levels,
+            act=act,
         )
-        axis = text(f"chart.{name}", language, unit=unit)
-        aloud = text(f"chart.{name}_aloud", language, who=who, unit=unit)
+        room = "chart" if act == CHANGE else f"chart.{act}"
+        axis = text(f"{room}.{name}", language, unit=unit)
+        aloud = text(f"{room}.{name}_aloud", language, who=who, unit=unit)
         return _day_figure(name, axis[:1].upper() + axis[1:], aloud, made, language)
 
-    lines = [Line(path.open_path[:, middle], COUNTERFACTUAL, dashed=True, width=1.8), Line(path.observed, OWN)]
+    opened = Line(path.open_path[:, middle], COUNTERFACTUAL, dashed=True, width=1.8)
     fans = [Fan(path.open_path, COUNTERFACTUAL)]
     if is_forecast(path):
         fans.append(Fan(path.closed_path, OWN))
-        lines.append(Line(path.closed_path[:, middle], OWN))
+        lines = [Line(path.observed, COUNTERFACTUAL, width=1.6), opened, Line(path.closed_path[:, middle], OWN)]
+    else:
+        lines = [opened, Line(path.observed, OWN)]
     figures = [panel("levels", lines, fans, 310)]
     gap = gap_of(path)
-    if gap is not None:
+    if gap is not None and not is_forecast(path):
         figures.append(panel("gap", [Line(gap[:, middle], OWN, width=1.6)], [Fan(gap, OWN)], 190))
     if np.isfinite(path.cumulative).any():
         figures.append(panel("sum", [Line(path.cumulative[:, middle], OWN)], [Fan(path.cumulative, OWN)], 210))
     return tuple(figures)
-
-
-def dot_figure(
-    name: str, axis: str, description: str, dots: Sequence[Dot], language: Language, *, share: bool
-) -> Figure:
-    """Medians as dots on their 50, 90 and 95 % intervals, one line each, with the words at the right.
-
-    Parameters
-    ----------
-    dots
-        Lines from top to bottom.
-    share
-        The values are shares and the axis is in percent.
-    """
-    wide = _dot_drawing(dots, language, WIDE, share=share)
-    narrow = _dot_drawing(dots, language, NARROW, share=share)
-    return Figure(name, axis, description, wide, narrow)
-
-
-def _cut(label: str, most: int) -> str:
-    """A label of at most `most` half-width columns."""
-    used, kept = 0, ""
-    for character in label:
-        used += 2 if ord(character) > 0x2E7F else 1
-        if used > most:
-            return f"{kept.rstrip()}…"
-        kept += character
-    return kept
-
-
-def _dot_drawing(dots: Sequence[Dot], language: Language, width: int, *, share: bool) -> Drawing:
-    wide = width == WIDE
-    low = min(dot.quantiles[0] for dot in dots)
-    high = max(dot.quantiles[-1] for dot in dots)
-    ticks = round_ticks(low, high, most=6 if wide else 3, zero=True)
-    series: list[Json] = []
-    for row, dot in enumerate(dots):
-        for coverage, opacity, thick in ((0.95, 0.25, 4), (0.9, 0.35, 6), (0.5, 0.6, 9)):
-            at = [LEVELS.index(round((1 + sign * coverage) / 2, 4)) for sign in (-1, 1)]
-            bound: Json = {
-                "$bound": "whisker",
-                "row": row,
-                "low": _tidy(dot.quantiles[at[0]]),
-                "high": _tidy(dot.quantiles[at[1]]),
-                "height": thick,
-                "fill": dot.colour,
-                "opacity": opacity,
-            }
-            series.append({"type": "custom", "silent": True, "z": 2, "data": [[0, row]], "renderItem": bound})
-    middle = LEVELS.index(0.5)
-    points: list[Json] = [
-        {
-            "value": [_tidy(dot.quantiles[middle]), row],
-            "itemStyle": {"color": dot.colour, "borderColor": PAPER, "borderWidth": 1.5, "opacity": 1},
-        }
-        for row, dot in enumerate(dots)
-    ]
-    series.append({"type": "scatter", "silent": True, "z": 3, "symbolSize": 11, "data": points})
-    zero: list[Json] = [
-        {"xAxis": 0, "label": {"show": False}, "lineStyle": {"color": AXIS, "width": 1, "type": "solid"}}
-    ]
-    series.append(
-        {
-            "type": "scatter",
-            "data": [],
-            "silent": True,
-            "z": 1,
-            "markLine": {"silent": True, "symbol": "none", "data": zero},
-        }
-    )
-    names: dict[str, Json] = {str(i): _cut(dot.label, 24 if wide else 13) for i, dot in enumerate(dots)}
-    words: dict[str, Json] = {str(i): dot.words for i, dot in enumerate(dots)}
-    rows: dict[str, Json] = {
-        "type": "value",
-        "min": -0.5,
-        "max": len(dots) - 0.5,
-        "inverse": True,
-        "splitLine": {"show": False},
-        "axisLine": {"show": False},
-        "axisTick": {"show": False},
-    }
-    places: list[Json] = list(range(len(dots)))
-    left: dict[str, Json] = {
-        "customValues": places,
-        "color": TEXT,
-        "fontSize": 12.5,
-        "formatter": {"$bound": "words", "words": names},
-    }
-    right: dict[str, Json] = {
-        "customValues": places,
-        "color": TEXT,
-        "fontSize": 12 if wide else 11,
-        "formatter": {"$bound": "words", "words": words},
-    }
-    option: dict[str, Json] = {
-        "animation": False,
-        "textStyle": {"fontFamily": "inherit"},
-        "grid": {"left": 190 if wide else 92, "right": 190 if wide else 96, "top": 6, "bottom": 26},
-        "xAxis": _value_axis(ticks, language, share=share),
-        "yAxis": [{**rows, "axisLabel": left}, {**rows, "position": "right", "axisLabel": right}],
-        "series": series,
-    }
-    return Drawing(option, width, 40 + 34 * len(dots))

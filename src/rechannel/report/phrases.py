@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from rechannel.report.facts import CaseFacts
@@ -46,7 +47,12 @@ def median_and_interval(quantiles: Quantiles, unit: str, facts: CaseFacts, langu
 
 
 def with_interval(quantiles: Quantiles, unit: str, facts: CaseFacts, language: Language) -> str:
-    """Median (low-high) on one scale."""
+    """Median (low-high) on one scale; a value that is observed or agreed has no interval and says so."""
+    if quantiles.is_known:
+        bare = unit not in (*SHARES, facts.currency)
+        number = numbers.number(quantiles.median, language)
+        value = number if bare else amount(quantiles.median, math.nan, unit, facts, language)
+        return text("report.known", language, value=value)
     median, span = median_and_interval(quantiles, unit, facts, language)
     return f"{median} ({span})" if language == "en" else f"{median}（{span}）"
 
@@ -58,6 +64,14 @@ def spoken(quantiles: Quantiles, unit: str, facts: CaseFacts, language: Language
     if unit in SHARES or unit == facts.currency:
         return amount(abs(quantiles.median), high - low, unit, facts, language)
     return _counted(median.lstrip(numbers.MINUS), unit, language)
+
+
+def spoken_span(quantiles: Quantiles, unit: str, facts: CaseFacts, language: Language) -> str:
+    """Size of the median with its unit and its interval, the sign left to the verb: 412K visits (300K–520K)."""
+    sized = quantiles.mirrored() if quantiles.median < 0 else quantiles
+    _, span = median_and_interval(sized, unit, facts, language)
+    size = spoken(sized, unit, facts, language)
+    return f"{size} ({span})" if language == "en" else f"{size}（{span}）"
 
 
 def heading(words: str) -> str:
@@ -99,6 +113,27 @@ def likelihood(quantiles: Quantiles, language: Language) -> str:
 def metric_name(metric: str, language: Language) -> str:
     """The metric's name on screen, as a heading."""
     return heading(text(f"metric.{metric}", language))
+
+
+def method_name(method: str, language: Language) -> str:
+    """The word for a method: a way of giving credit, or the metric that a ratio is about; its id otherwise."""
+    for key in (f"report.method.{method}", f"metric.{method}"):
+        if has_text(key):
+            return text(key, language)
+    return method
+
+
+def row_name(row: Estimate, language: Language) -> str:
+    """Metric and method of a row: Credited visits · last touch."""
+    name = metric_name(row.metric, language)
+    return f"{name} · {method_name(row.method, language)}" if row.method else name
+
+
+def period_name(period: str, language: Language) -> str:
+    """A period in words; a star marks one that was not whole."""
+    whole = period.removesuffix("*")
+    words = numbers.quarter(whole, language)
+    return words if whole == period else text("report.part_of", language, period=words)
 
 
 def changes(row: Estimate, language: Language) -> tuple[str, ...]:

@@ -49,6 +49,15 @@ class Quantiles:
         low = round((1 - coverage) / 2, 4)
         return self.at(low), self.at(round(1 - low, 4))
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the quantity is observed or agreed, not estimated."""
+        return self.values[0] == self.values[-1]
+
+    def mirrored(self, total: float = 0.0) -> Quantiles:
+        """Quantiles of `total` minus the quantity: a loss as a gain, a share as its remainder."""
+        return Quantiles(tuple(total - value for value in reversed(self.values)))
+
     def to_json(self) -> dict[str, float]:
         return {f"{level:g}": value for level, value in zip(LEVELS, self.values, strict=True)}
 

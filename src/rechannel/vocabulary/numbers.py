@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,6 +12,7 @@ from rechannel.vocabulary.wording import Language
 MINUS = "\u2212"
 RANGE = "\u2013"
 MOST_DIGITS = 3
+_QUARTER = re.compile(r"(\d{4})Q([1-4])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,19 @@ def points(share: float, language: Language) -> str:
 def money(value: float, currency: str, language: Language, *, width: float = math.nan) -> str:
     """An amount with its currency: CNY 2.94B; CNY 29.4 亿."""
     return f"{currency} {number(value, language, width=width)}"
+
+
+def quarter(value: str, language: Language) -> str:
+    """A quarter of the year: Q1 2025; 2025年第1季度. Anything else stays as it is.
+
+    >>> quarter("2025Q1", "en")
+    'Q1 2025'
+    """
+    found = _QUARTER.fullmatch(value)
+    if not found:
+        return value
+    year, part = found.groups()
+    return f"Q{part} {year}" if language == "en" else f"{year}年第{part}季度"
 
 
 def day(value: date, language: Language) -> str:

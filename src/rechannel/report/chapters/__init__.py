@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from rechannel.report.blocks import Build
-from rechannel.report.chapters import data, evidence, impact, overview
+from rechannel.report.chapters import closure, data, evidence, exposure, impact, overview, worth
 
-CHAPTERS: tuple[Build, ...] = (overview.build, impact.build, evidence.build, data.build)
+CHAPTERS: tuple[Build, ...] = (
+    overview.build,
+    exposure.build,
+    closure.build,
+    worth.build,
+    impact.build,
+    evidence.build,
+    data.build,
+)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
-from rechannel.answers.answer import Answer
+from rechannel.answers.answer import Answer, EvidenceItem
 from rechannel.report import phrases
 from rechannel.report.blocks import Block, Cell, Chapter, Reader, Row, Table
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.grade import Grade
-from rechannel.vocabulary.wording import text
+from rechannel.vocabulary.wording import has_text, text
+
+STATED = ("prior", "assumption")
+"""Kinds whose label names a quantity, not a channel."""
+
+DAYS = ("on", "start", "contract_end")
+SHARES = ("retained", "retained_sd", "goes_to_share", "severity")
+SHARED = ("retained_own", "to_rivals", "lost_outside", "retained", "margin", "severity", "diversion")
+"""Figures that are shares, and quantities all of whose figures are."""
 
 
 def build(answers: Sequence[Answer], reader: Reader) -> tuple[Chapter, ...]:
@@ -25,14 +34,35 @@ def _items(answer: Answer, reader: Reader) -> Table:
     rows = []
     for item in answer.evidence:
         kind = text(f"report.evidence_kind.{item.kind}", language)
-        figures = phrases.figures_line(dict(item.figures), language)
-        note = " · ".join(f"{text(f'report.figure.{key}', language)} {value}" for key, value in figures.items())
-        rows.append(
-            Row((Cell(kind), Cell(reader.facts.display(item.label, language), note=note), Cell("", grade=item.grade)))
-        )
+        figures = [(key, _shown(item, key, value, reader)) for key, value in item.figures.items() if value != ""]
+        note = " · ".join(f"{text(f'report.figure.{key}', language)} {value}" for key, value in figures)
+        rows.append(Row((Cell(kind), Cell(_label(item, reader), note=note), Cell("", grade=item.grade))))
     question = text(f"report.question.{answer.question}", language)
     headers = tuple(text(f"report.table.{key}", language) for key in ("kind", "what", "grade"))
     return Table(text("report.evidence.items", language, question=question), headers, tuple(rows))
+
+
+def _label(item: EvidenceItem, reader: Reader) -> str:
+    """The channel, or the name of what is assumed."""
+    if item.kind in STATED:
+        for key in (f"report.assumption.{item.label}", f"metric.{item.label}"):
+            if has_text(key):
+                return phrases.heading(text(key, reader.language))
+    return reader.facts.display(item.label, reader.language)
+
+
+def _shown(item: EvidenceItem, key: str, value: float | str, reader: Reader) -> str:
+    """A figure ready to print: days as days, shares as percents, channels by name, the user's words as they are."""
+    language = reader.language
+    if isinstance(value, str):
+        if key in DAYS:
+            return numbers.day(date.fromisoformat(value), language)
+        if key == "own":
+            return text(f"report.figure.own_{'yes' if value == 'yes' else 'no'}", language)
+        return reader.facts.display(value, language) if key == "goes_to" else value
+    if key in SHARES or (item.kind in STATED and item.label in SHARED):
+        return numbers.percent(value)
+    return numbers.number(value, language)
 
 
 def _grades(reader: Reader) -> Table:

@@ -8,16 +8,9 @@ from datetime import date
 from rechannel.answers.answer import Answer
 from rechannel.report import phrases
 from rechannel.report.blocks import Block, Chapter, Reader, Refused
-from rechannel.report.chapters.parts import (
-    anchor,
-    asked,
-    channel_table,
-    checks,
-    diversion_chart,
-    estimates_table,
-    headline,
-    path_chart,
-)
+from rechannel.report.chapters.diversion import diversion_chart
+from rechannel.report.chapters.estimates import channel_table, estimates_table
+from rechannel.report.chapters.parts import anchor, asked, checks, headline, path_chart
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.estimate import Quantity
 from rechannel.vocabulary.wording import text
@@ -43,8 +36,8 @@ def _chapter(position: int, answer: Answer, reader: Reader) -> Chapter:
         blocks += [path_chart(path, answer, reader, reading=reading) for path in answer.paths[:1]]
         blocks += [path_chart(path, answer, reader, reading="") for path in answer.paths[1:]]
         blocks += diversion_chart(answer, reader)
-        blocks.append(estimates_table(answer.estimates, reader))
-        blocks += channel_table(answer.estimates, reader)
+        blocks.append(estimates_table(answer, reader))
+        blocks += channel_table(answer, reader)
     blocks += checks(answer, reader)
     blocks.append(asked(answer, reader))
     return Chapter(anchor(position, answer), kicker, title, tuple(blocks), lead=answer.text[language])

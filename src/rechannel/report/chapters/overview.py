@@ -8,6 +8,7 @@ from datetime import date
 from rechannel.answers.answer import Answer
 from rechannel.report import phrases
 from rechannel.report.blocks import Block, Card, Cards, Chapter, Pair, Pairs, Prose, Reader
+from rechannel.report.chapters import credit
 from rechannel.report.chapters.parts import anchor, headline
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.estimate import Quantity
@@ -32,15 +33,18 @@ def card(position: int, answer: Answer, reader: Reader) -> Card:
     if row is None or not isinstance(row.value, Quantity):
         return Card(label, claim, link, grade=answer.grade, verdict=verdict)
     median, interval = phrases.median_and_interval(row.value.quantiles, row.unit, reader.facts, language)
+    who = reader.facts.display(row.channel, language) if row.channel and row.channel != channel else ""
     name = phrases.metric_name(row.metric, language)
     within = text("report.within", language, days=str(row.horizon_days)) if row.horizon_days else ""
+    period = phrases.period_name(row.period, language) if row.period else ""
     return Card(
         label,
         claim,
         link,
         number=median,
-        unit=" · ".join(part for part in (name, within) if part),
+        unit=" · ".join(part for part in (who, name, within, period) if part),
         interval=interval,
+        beside=credit.said(row, answer, reader),
         likelihood=phrases.likelihood(row.value.quantiles, language) if row.metric.startswith("net_loss") else "",
         grade=row.value.grade,
         verdict=verdict,
