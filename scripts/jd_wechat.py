@@ -1,6 +1,6 @@
-"""Writes examples/jd_wechat from the notes in reference/jd_wechat: the canonical tables, and nothing that is not in them.
+"""Writes examples/jd_wechat from the notes in reference/jd_wechat: canonical tables, with nothing that is not in them.
 
-Usage: python scripts/jd_wechat.py [REFERENCE]   (default ../shared/reference/jd_wechat or RECHANNEL_REFERENCE/jd_wechat)
+Usage: python scripts/jd_wechat.py [REFERENCE]   (default: RECHANNEL_REFERENCE/jd_wechat, ../shared/reference/jd_wechat)
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ EVENTS: Mapping[str, tuple[str, str, str, str, str]] = {
     "2014-05-27": ("", "opening", ENTRY, "", "Discover > Shopping opens (grey release) 发现-购物灰度上线"),
     "2014-06-30": ("", "other", ENTRY, "", "only shopping channel in WeChat and Mobile QQ 微信、手Q唯一购物入口"),
     "2016-08-19": ("", "other", "", "", "Tencent amends its JD holding statement 腾讯更新京东持股申报"),
-    "2017-12-18": ("", "other", "", "", "Tencent and JD buy into Vipshop, which gets entries 腾讯、京东入股唯品会并给入口"),
+    "2017-12-18": (
+        "",
+        "other",
+        "",
+        "",
+        "Tencent and JD buy into Vipshop, which gets entries 腾讯、京东入股唯品会并给入口",
+    ),
     "2019-09-30": ("", "move", ENTRY, "", "first-level entry given to Jingxi 一级入口交给京喜"),
     "2020-04-22": ("", "other", "", "", "JD opens its mini-program platform 京东开放小程序平台"),
     "2021-12-23": ("", "other", "", "", "Tencent hands out 457.3 million JD shares 腾讯派发4.573亿股京东股份"),
@@ -40,9 +46,17 @@ EVENTS: Mapping[str, tuple[str, str, str, str, str]] = {
     "2026-03-05": ("", "announcement", "", "", "FY2025 results 2025年年报业绩"),
     "2026-04-16": ("", "announcement", "", "", "20-F of FY2025 filed 提交2025年20-F"),
 }
-"""Day of a verified row of timeline.csv -> end, kind, channel, severity, note. Agreements and the expiry are in deals."""
+"""Day of a verified row of timeline.csv -> end, kind, channel, severity, note. Agreements are in deals."""
 
-BASE_EFFECT = ("2025-10-01", "2025-12-31", "price", "", "", "", "high trade-in subsidy base a year before 上年国补高基数")
+BASE_EFFECT = (
+    "2025-10-01",
+    "2025-12-31",
+    "price",
+    "",
+    "",
+    "",
+    "high trade-in subsidy base a year before 上年国补高基数",
+)
 """From the note on JD Retail revenues of Q4 2025 in facts.csv."""
 
 METRICS: Mapping[tuple[str, str], tuple[str, str]] = {

@@ -12,7 +12,14 @@ MESSAGES = Path(__file__).resolve().parent.parent / "src" / "rechannel" / "vocab
 KEPT = {"视频号": "視頻號", "小程序": "小程式", "微信": "微信", "渠道": "渠道"}
 """Product names and words of the trade that the converter would change."""
 
-OVERRIDES = {"復購": "回購", "指令碼": "腳本", "台風": "颱風", "系統聯絡": "系統關聯", "資料質量": "資料品質"}
+OVERRIDES = {
+    "平臺": "平台",
+    "復購": "回購",
+    "指令碼": "腳本",
+    "台風": "颱風",
+    "系統聯絡": "系統關聯",
+    "資料質量": "資料品質",
+}
 """Terms for which the converter's form is unsuitable (checked by a reader)."""
 
 

@@ -148,6 +148,39 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class SaidLine:
+    """A statement with its source and grade, or with the reason why it cannot be made.
+
+    Attributes
+    ----------
+    text, source
+        The statement, and where it comes from.
+    grade
+        Shown as a badge; None when refused.
+    refusal
+        Why it cannot be said.
+    beside
+        Smaller lines under it: what others assert.
+    """
+
+    text: str
+    source: str = ""
+    grade: Grade | None = None
+    refusal: Refusal | None = None
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Statements under each other: what can be said, or what cannot."""
+
+    title: str
+    lines: tuple[SaidLine, ...]
+    note: str = ""
+    macro: ClassVar[str] = "said"
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A name and what stands beside it."""
 

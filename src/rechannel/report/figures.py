@@ -365,7 +365,7 @@ def dot_figure(
     return Figure(name, axis, description, wide, narrow)
 
 
-def _cut(label: str, most: int) -> str:
+def cut(label: str, most: int) -> str:
     """A label of at most `most` half-width columns."""
     used, kept = 0, ""
     for character in label:
@@ -416,7 +416,7 @@ def _dot_drawing(dots: Sequence[Dot], language: Language, width: int, *, share: 
             "markLine": {"silent": True, "symbol": "none", "data": zero},
         }
     )
-    names: dict[str, Json] = {str(i): _cut(dot.label, 24 if wide else 13) for i, dot in enumerate(dots)}
+    names: dict[str, Json] = {str(i): cut(dot.label, 24 if wide else 13) for i, dot in enumerate(dots)}
     words: dict[str, Json] = {str(i): dot.words for i, dot in enumerate(dots)}
     rows: dict[str, Json] = {
         "type": "value",

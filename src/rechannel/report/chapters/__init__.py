@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from rechannel.report.blocks import Build
-from rechannel.report.chapters import data, evidence, impact, overview
+from rechannel.report.chapters import data, declared, evidence, impact, overview, record
 
-CHAPTERS: tuple[Build, ...] = (overview.build, impact.build, evidence.build, data.build)
+CHAPTERS: tuple[Build, ...] = (
+    record.build,
+    overview.build,
+    declared.build,
+    impact.build,
+    evidence.build,
+    data.build,
+)
