@@ -18,7 +18,7 @@ from rechannel.tables.public import PublicRecord
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.estimate import Quantity, Refusal
-from rechannel.vocabulary.wording import LANGUAGES
+from rechannel.vocabulary.wording import LANGUAGES, text
 
 NEAR = 92
 """Days around the event in which another event moves the same quarter."""
@@ -103,7 +103,9 @@ def refuse_impact(
         for metric, unit, other in closure_rows([c.channel_id for c in channels], channel, currency)
     )
     stated = {"channel": channel, "on": on.isoformat(), "horizons": ",".join(str(horizon) for horizon in horizons)}
-    sentence = {language: why.message(language) for language in LANGUAGES}
+    sentence = {
+        language: text("answer.impact_public", language, on=numbers.day(on, language)) for language in LANGUAGES
+    }
     return Answer("impact", stated, rows, (), (), tuple(checks), sentence, provenance, refusal=why)
 
 

@@ -369,7 +369,7 @@ def _simulation(record: PublicRecord, channel: str | None) -> list[Statement]:
 
 def _ends(values: Sequence[float]) -> str:
     """43%-49%, or one number when the ends print alike."""
-    low, high = numbers.percent(min(values), width=1.0), numbers.percent(max(values), width=1.0)
+    low, high = numbers.percent(min(values), width=0.01), numbers.percent(max(values), width=0.01)
     return low if low == high else f"{low}{numbers.RANGE}{high}"
 
 
@@ -411,7 +411,8 @@ def _claims(record: PublicRecord) -> list[EvidenceItem]:
             Grade.D,
             {
                 "about": FEE_CLAIM,
-                "value": f"{claim.value:,.10g} {claim.unit}".strip(),
+                "value": claim.value,
+                "unit": claim.unit,
                 "who": claim.who,
                 "source": claim.source,
             },

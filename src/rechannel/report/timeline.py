@@ -177,7 +177,7 @@ def _drawing(spans: Sequence[Span], on: date | None, language: Language, width: 
             "formatter": {"$bound": "word", "word": word},
             "color": TEXT,
             "fontSize": 11.5,
-            "position": "end",
+            "position": "start",
             "align": "right" if (on - first).days > 0.6 * (last - first).days else "left",
             "distance": 5,
             "textBorderWidth": 0,

@@ -13,6 +13,7 @@ from rechannel.report.chapters.parts import anchor
 from rechannel.report.timeline import event_words, timeline_figures
 from rechannel.tables.calendar import Event
 from rechannel.tables.deals import Deal
+from rechannel.tables.figures import Figure, as_money
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.estimate import Quantity, Refusal
 from rechannel.vocabulary.wording import Language, text
@@ -20,6 +21,8 @@ from rechannel.vocabulary.wording import Language, text
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 COMBINED = "proportional"
 """Method of the rows that hold every source together."""
+PER_YEAR = " a year"
+"""Ending of a unit of `claims` that is an amount per year."""
 
 
 def build(answers: Sequence[Answer], reader: Reader) -> tuple[Chapter, ...]:
@@ -49,18 +52,32 @@ def _line(item: EvidenceItem, answer: Answer, reader: Reader) -> SaidLine:
         row.value for row in answer.estimates if row.estimate_id in wanted and isinstance(row.value, Refusal)
     )
     beside = tuple(
-        text("record.claimed", language, **_claim_parts(claims))
+        text("record.claimed", language, **_claim_parts(claims, language))
         for claims in ([c for c in answer.evidence if c.kind == "claim"],)
         if claims and item.label == "fee"
     )
     return SaidLine(sentence, source, None, refusal, beside)
 
 
-def _claim_parts(claims: Sequence[EvidenceItem]) -> dict[str, str]:
-    """Values and speakers of the claims about one thing, together."""
-    values = f" {numbers.RANGE} ".join(dict.fromkeys(str(claim.figures["value"]) for claim in claims))
+def _claim_parts(claims: Sequence[EvidenceItem], language: Language) -> dict[str, str]:
+    """Values and speakers of the claims about one thing, together; claims in one unit become one range."""
+    by_unit: dict[str, list[float]] = {}
+    for claim in claims:
+        by_unit.setdefault(str(claim.figures["unit"]), []).append(float(claim.figures["value"]))
+    values = "; ".join(_claimed(unit, amounts, language) for unit, amounts in by_unit.items())
     speakers = "; ".join(dict.fromkeys(str(claim.figures.get("who") or claim.figures["source"]) for claim in claims))
     return {"value": values, "who": speakers}
+
+
+def _claimed(unit: str, amounts: Sequence[float], language: Language) -> str:
+    """Amounts of one unit: CNY 8B-10B a year when the unit is money a year, else the figures with the unit as given."""
+    low, high = min(amounts), max(amounts)
+    ends = [as_money(Figure("", "", value, unit=unit.removesuffix(PER_YEAR))) for value in (low, high)]
+    if not unit.endswith(PER_YEAR) or ends[0] is None or ends[1] is None:
+        return f"{low:,.10g} {unit}" if low == high else f"{low:,.10g}{numbers.RANGE}{high:,.10g} {unit}"
+    currency, bottom = ends[0]
+    amount = numbers.number(bottom, language) if low == high else numbers.span(bottom, ends[1][1], language)
+    return text("record.per_year", language, amount=f"{currency} {amount}")
 
 
 def _parts(item: EvidenceItem, language: Language) -> dict[str, str]:
@@ -106,11 +123,11 @@ def _timeline(timeline: Timeline, reader: Reader) -> list[Block]:
         return []
     keys = []
     if timeline.deals:
-        keys.append(Key(text("record.key_deal", language), "bar", "own"))
+        keys.append(Key(text("record.key_deal", language), "block", "own"))
     if timeline.events:
         keys.append(Key(text("record.key_event", language), "dot", "counterfactual"))
     if timeline.threats:
-        keys.append(Key(text("record.key_threat", language), "bar", "rival"))
+        keys.append(Key(text("record.key_threat", language), "block", "rival"))
     if timeline.on is not None:
         keys.append(Key(text("record.key_exit", language), "rule", "rule"))
     rows = [*(_deal_row(deal, language) for deal in timeline.deals)]
@@ -150,7 +167,7 @@ def deals_table(deals: Sequence[Deal], reader: Reader) -> Table:
         span = f"{dates[0]} {numbers.RANGE} {dates[1]}" if any(dates) else ""
         note = text("record.signed", language, day=signed) if signed else ""
         rest = [Cell(_field(deal, name, language)) for name in ("access", "equity_terms", "cash_terms", "form")]
-        rows.append(Row((Cell(deal.deal_id, note=parties), Cell(span, note=note), *rest)))
+        rows.append(Row((Cell(deal.deal_id, note=parties), Cell(span, note=note, numeric=True), *rest)))
     headers = tuple(text(f"record.{key}", language) for key in ("deal", "term", "access", "equity", "cash", "form"))
     caption, note = text("record.deals_title", language), text("record.deals_note", language)
     return Table(caption, headers, tuple(rows), note=note)
@@ -173,17 +190,15 @@ def _simulation(answer: Answer, reader: Reader) -> list[Block]:
     if not combined:
         return []
     values = {
-        (row.channel, row.method, row.period): numbers.percent(row.value.quantiles.median, width=0.1)
+        (row.channel, row.method, row.period): numbers.percent(row.value.quantiles.median, width=0.01)
         for row in rows
         if isinstance(row.value, Quantity)
     }
     lines = []
     for row in combined:
-        assert isinstance(row.value, Quantity)
-        low, high = row.value.quantiles.values[0], row.value.quantiles.values[-1]
-        known = [values[row.channel, *source] for source in sources if (row.channel, *source) in values]
-        span = known[0] if len(set(known)) == 1 else numbers.percent_span(low, high)
         cells = [Cell(values.get((row.channel, *source), ""), numeric=True) for source in sources]
+        known = sorted((cell.text for cell in cells if cell.text), key=lambda shown: float(shown.rstrip("%")))
+        span = known[0] if known[0] == known[-1] else f"{known[0]}{numbers.RANGE}{known[-1]}"
         lines.append(Row((Cell(facts.display(row.channel or "", language)), *cells, Cell(span, numeric=True))))
     if any(row.metric == UNNAMED for row in rows):
         cells = [Cell(values.get((None, *source), ""), numeric=True) for source in sources]
