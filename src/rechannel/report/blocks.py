@@ -55,13 +55,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with a caption; folded away under its caption when `folded`."""
+    """A table with a caption; folded away under its caption when `folded`, scrolled on a phone when `broad`."""
 
     caption: str
     headers: tuple[str, ...]
     rows: tuple[Row, ...]
     folded: bool = False
     note: str = ""
+    broad: bool = False
     macro: ClassVar[str] = "table"
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 from rechannel.answers.answer import Answer
 from rechannel.answers.declared import is_declared
 from rechannel.report import phrases
 from rechannel.report.blocks import Block, Cell, Chapter, Chart, Reader, Refused, Row, Table
-from rechannel.report.chapters.parts import anchor, asked, estimates_table, headline, horizon_word
+from rechannel.report.chapters.parts import anchor, asked, headline, horizon_word
 from rechannel.report.colours import OUTSIDE, OWN
 from rechannel.report.figures import Dot, dot_figure
 from rechannel.vocabulary import numbers
-from rechannel.vocabulary.estimate import Estimate, Quantity
+from rechannel.vocabulary.estimate import Estimate, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import text
 
@@ -42,8 +43,26 @@ def _chapter(position: int, answer: Answer, reader: Reader) -> Chapter:
         interval = numbers.percent_span(*shown.value.quantiles.interval())
         title = text(f"report.declared.{key}", language, interval=interval)
         blocks.append(_chart(answer, reader))
-    blocks += [estimates_table(answer.estimates, reader), asked(answer, reader)]
+    blocks += [_without(answer, reader), asked(answer, reader)]
     return Chapter(anchor(position, answer), kicker, title, tuple(blocks), lead=answer.text[language])
+
+
+def _without(answer: Answer, reader: Reader) -> Table:
+    """The metrics without a number: those that lack the same thing share a line, with all that would help."""
+    language = reader.language
+    lacking: dict[str, list[Estimate]] = {}
+    for row in answer.estimates:
+        if isinstance(row.value, Refusal):
+            lacking.setdefault(row.value.message(language), []).append(row)
+    rows = []
+    for members in lacking.values():
+        whys = [row.value for row in members if isinstance(row.value, Refusal)]
+        helps = tuple(dict.fromkeys(key for why in whys for key in why.would_help))
+        names = dict.fromkeys(phrases.metric_name(row.metric, language) for row in members)
+        joined = ", ".join(names) if language == "en" else "、".join(names)
+        rows.append(Row((Cell(joined),), refusal=replace(whys[0], would_help=helps)))
+    headers = (text("report.table.metric", language), text("report.refused_help", language))
+    return Table(text("report.declared.without", language), headers, tuple(rows))
 
 
 def _chart(answer: Answer, reader: Reader) -> Chart:
@@ -57,7 +76,7 @@ def _chart(answer: Answer, reader: Reader) -> Chart:
     for rows in alike.values():
         row = rows[0]
         if isinstance(row.value, Quantity):
-            name = phrases.metric_name(row.metric, language)
+            name = text(f"report.declared.{row.metric}", language)
             words = phrases.with_interval(row.value.quantiles, row.unit, facts, language)
             dots.append(Dot(name, row.value.quantiles.values, words, SHOWN[row.metric]))
             lines.append(

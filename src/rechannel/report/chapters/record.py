@@ -170,7 +170,7 @@ def deals_table(deals: Sequence[Deal], reader: Reader) -> Table:
         rows.append(Row((Cell(deal.deal_id, note=parties), Cell(span, note=note, numeric=True), *rest)))
     headers = tuple(text(f"record.{key}", language) for key in ("deal", "term", "access", "equity", "cash", "form"))
     caption, note = text("record.deals_title", language), text("record.deals_note", language)
-    return Table(caption, headers, tuple(rows), note=note)
+    return Table(caption, headers, tuple(rows), note=note, broad=True)
 
 
 def _field(deal: Deal, name: str, language: Language) -> str:
