@@ -144,9 +144,14 @@ def is_declared(answer: Answer) -> bool:
 
 
 def published_share(record: PublicRecord, channel: str) -> Figure | None:
-    """The latest verified share of new customers that came over the host's surfaces; None when none was published."""
+    """The latest verified share of new customers that came over the host's surfaces; None when none was published.
+
+    Without an agreement nobody says which firm is the case's own: then it counts only when one firm alone has it.
+    """
     own = record.own_firm(channel)
     found = find_figures(record.figures, entity=own, metric=PUBLISHED, verified_only=True)
+    if own is None and len({figure.entity for figure in found}) > 1:
+        return None
     usable = [figure for figure in found if 0 < (as_share(figure) or 0.0) <= 1]
     return usable[-1] if usable else None
 

@@ -244,15 +244,16 @@ def _new_customers(record: PublicRecord, channel: str | None) -> list[Statement]
     share = None if figure is None else as_share(figure)
     if channel is None or figure is None or share is None:
         return []
-    period = period_of(figure)
+    period, host = period_of(figure), record.host_of(channel) or ""
     row = _fixed("share_of_new_customers", "share", share, Grade.C, period=period)
     figures: dict[str, float | str] = {
         "share": share,
         "period": period,
-        "host": record.host_of(channel) or "",
+        "host": host,
         "firm": figure.entity,
     }
-    return [Statement("new_customers", Grade.C, {**figures, "source": figure.source}, (row,))]
+    key = "new_customers" if host else "new_customers_unknown"
+    return [Statement(key, Grade.C, {**figures, "source": figure.source}, (row,))]
 
 
 def _related_party(record: PublicRecord, channel: str | None) -> list[Statement]:
