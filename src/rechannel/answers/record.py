@@ -17,6 +17,7 @@ from rechannel.tables.figures import Figure, as_money, as_share, find_figures
 from rechannel.tables.public import PublicRecord
 from rechannel.tables.rivals import SELF, RivalFigure
 from rechannel.vocabulary import numbers
+from rechannel.vocabulary.channel import ALL_MARKETS
 from rechannel.vocabulary.estimate import LEVELS, Estimate, Quantiles, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
@@ -310,7 +311,7 @@ def share_sources(record: PublicRecord, channel: str | None) -> tuple[ShareSourc
     own = record.own_firm(channel) if channel is not None else None
     sets: dict[tuple[date, str], list[RivalFigure]] = {}
     for row in record.rivals:
-        if row.metric in ("share", "gmv"):
+        if row.metric in ("share", "gmv") and row.market == ALL_MARKETS:
             sets.setdefault((row.day, row.metric), []).append(row)
     found = []
     for (day, metric), rows in sorted(sets.items()):
