@@ -274,6 +274,8 @@ class Case:
         known = [one.channel_id for one in self.config.channels]
         named = (*(deal.channel for deal in self.public.deals), *(event.channel for event in self.public.events))
         known = list(dict.fromkeys([*known, *(name for name in named if name)]))
+        if not known:
+            raise CallError("RC322")
         if channel not in known:
             raise CallError("RC320", channel=channel, nearest=nearest(channel, known))
         if market is not None:
