@@ -258,4 +258,4 @@ def test_a_refused_question_prints_its_reason(answer: Answer) -> None:
 
 def test_chapters_stand_in_the_order_of_the_questions() -> None:
     names = [build.__module__.rsplit(".", 1)[1] for build in CHAPTERS]
-    assert names == ["overview", "exposure", "closure", "worth", "impact", "evidence", "data"]
+    assert names == [*("record", "overview", "exposure", "closure", "declared", "worth", "impact", "evidence", "data")]

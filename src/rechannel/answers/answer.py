@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from importlib.resources import files
 
+from rechannel.tables.calendar import Event
+from rechannel.tables.deals import Deal
 from rechannel.tables.panel import DateArray
 from rechannel.vocabulary.channel import Verdict
 from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantiles, Refusal
@@ -66,6 +68,27 @@ class Path:
     open_path: FloatArray
     closed_path: FloatArray
     cumulative: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What happened to a channel and under which agreements, for pictures.
+
+    Attributes
+    ----------
+    on, channel
+        Day of the exit and its channel; None when there was none.
+    deals, events
+        Every agreement and event of the case.
+    threats
+        Those of the events that move the same numbers in the same weeks as the exit.
+    """
+
+    on: date | None
+    channel: str | None
+    deals: tuple[Deal, ...]
+    events: tuple[Event, ...]
+    threats: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +171,7 @@ class Answer:
     verdict: Verdict | None = None
     refusal: Refusal | None = None
     paths: tuple[Path, ...] = ()
+    timeline: Timeline | None = None
 
     @property
     def answered(self) -> bool:

@@ -32,15 +32,18 @@ def ask(
     json_file: str | None,
 ) -> int:
     """Answer one question; the answer goes to F or to the screen, never into the case."""
-    assert question == "impact"
-    answer = open_case(case).impact(
-        channel,
-        on.date(),
-        horizon or DEFAULT_HORIZONS,
-        market=market,
-        announced=_day(announced),
-        smallest_effect=_share(smallest_effect),
-    )
+    opened, horizons = open_case(case), horizon or DEFAULT_HORIZONS
+    if question == "closure":
+        answer = opened.closure(channel, on.date(), horizons, market=market)
+    else:
+        answer = opened.impact(
+            channel,
+            on.date(),
+            horizons,
+            market=market,
+            announced=_day(announced),
+            smallest_effect=_share(smallest_effect),
+        )
     if json_file:
         put_text(dumps(answer), json_file)
     if json_file != "-":
@@ -98,7 +101,7 @@ command = Verb(
     ask,
     [
         argument("case", type=click.Path(path_type=Path)),
-        argument("question", type=click.Choice(["impact"])),
+        argument("question", type=click.Choice(["impact", "closure"])),
         option("--channel", required=True, metavar="C"),
         option("--on", required=True, type=DAY, metavar="YYYY-MM-DD"),
         option("--horizon", multiple=True, type=int, metavar="DAYS"),

@@ -11,6 +11,7 @@ import click
 
 from rechannel.answers.answer import Answer
 from rechannel.case import Run, new_case, open_case
+from rechannel.cli.demo_public import public_demo
 from rechannel.cli.terminal import aligned, language, put, say
 from rechannel.cli.verb import Verb, argument, option, words
 from rechannel.lab.twin import TwinFiles, write_twin
@@ -57,6 +58,7 @@ def demo(folder: Path, seed: int, force: bool) -> int:
     finished = open_case(target).run()
     truth = json.loads((target / "files" / "truth.json").read_text(encoding="utf-8"))
     _screen(finished, files, truth)
+    public_demo(folder, force)
     return 0
 
 

@@ -68,7 +68,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with a caption; folded away under its caption when `folded`; grades as letters only when `compact`."""
+    """A table with a caption.
+
+    Attributes
+    ----------
+    folded
+        Hidden under its caption until asked for.
+    compact
+        Grades as letters only.
+    broad
+        Scrolled on a phone instead of squeezed.
+    """
 
     caption: str
     headers: tuple[str, ...]
@@ -76,6 +86,7 @@ class Table:
     folded: bool = False
     note: str = ""
     compact: bool = False
+    broad: bool = False
     macro: ClassVar[str] = "table"
 
 
@@ -163,6 +174,39 @@ class Listed:
     title: str
     lines: tuple[ListedLine, ...]
     macro: ClassVar[str] = "listed"
+
+
+@dataclass(frozen=True, slots=True)
+class SaidLine:
+    """A statement with its source and grade, or with the reason why it cannot be made.
+
+    Attributes
+    ----------
+    text, source
+        The statement, and where it comes from.
+    grade
+        Shown as a badge; None when refused.
+    refusal
+        Why it cannot be said.
+    beside
+        Smaller lines under it: what others assert.
+    """
+
+    text: str
+    source: str = ""
+    grade: Grade | None = None
+    refusal: Refusal | None = None
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Statements under each other: what can be said, or what cannot."""
+
+    title: str
+    lines: tuple[SaidLine, ...]
+    note: str = ""
+    macro: ClassVar[str] = "said"
 
 
 @dataclass(frozen=True, slots=True)

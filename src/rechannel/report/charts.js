@@ -88,6 +88,19 @@ var BOUND = {
               style: {fill: given.fill, opacity: given.opacity}};
     };
   },
+  // One row of a timeline: its words, and under them a bar, or a mark when it is one day.
+  span: function (given) {
+    return function (params, api) {
+      var a = api.coord([given.from, given.row]), b = api.coord([given.to, given.row]), y = a[1] + 8;
+      var words = {type: "text", silent: true, style: {text: given.words, x: params.coordSys.x, y: a[1] - 6, fill: given.ink,
+        fontSize: given.size, fontFamily: "inherit", verticalAlign: "middle", stroke: given.paper, lineWidth: 3}};
+      var mark = given.from === given.to
+        ? {type: "circle", silent: true, shape: {cx: a[0], cy: y, r: 4.5}, style: {fill: given.fill}}
+        : {type: "rect", silent: true, shape: {x: a[0], y: y - 3.5, width: Math.max(b[0] - a[0], 3), height: 7, r: 2},
+           style: {fill: given.fill}};
+      return {type: "group", silent: true, children: [mark, words]};
+    };
+  },
   // An interval lying in one row of a dot plot, thick for its inner part.
   whisker: function (given) {
     return function (_, api) {

@@ -145,7 +145,7 @@ def _zero(axis: str) -> Json:
     return {"type": "scatter", "data": [], "silent": True, "z": 1, "markLine": mark}
 
 
-def _cut(label: str, most: int) -> str:
+def cut(label: str, most: int) -> str:
     """A label of at most `most` half-width columns."""
     used, kept = 0, ""
     for character in label:
@@ -169,7 +169,7 @@ def _words(places: Sequence[int], words: dict[str, Json], size: float) -> dict[s
 def _dot_drawing(dots: Sequence[Dot], among: Sequence[Dot], language: Language, width: int, *, share: bool) -> Drawing:
     wide = width == WIDE
     ticks = _ticks(among, 6 if wide else 4)
-    names: dict[str, Json] = {str(i): _cut(dot.label, 24 if wide else 20) for i, dot in enumerate(dots)}
+    names: dict[str, Json] = {str(i): cut(dot.label, 24 if wide else 20) for i, dot in enumerate(dots)}
     words: dict[str, Json] = {str(i): dot.words for i, dot in enumerate(dots)}
     both: dict[str, Json] = {i: f"{name}  {words[i]}" for i, name in names.items()}
     rows: dict[str, Json] = {
@@ -209,7 +209,7 @@ def _period_drawing(dots: Sequence[Dot], language: Language, width: int) -> Draw
     year = ""
     for i in places:
         head, _, rest = dots[i].label.partition(" ")
-        words[str(i)] = _cut(rest if rest and head == year else dots[i].label, 9)
+        words[str(i)] = cut(rest if rest and head == year else dots[i].label, 9)
         year = head
     columns: dict[str, Json] = {
         "type": "value",

@@ -12,10 +12,10 @@ from rechannel.vocabulary.wording import Language
 
 @dataclass(frozen=True, slots=True)
 class ChannelShare:
-    """One own channel and its share (0..1) of all visits in the case's span."""
+    """One own channel and its share (0..1) of all visits in the case's span; None without `daily`."""
 
     channel: Channel
-    visits_share: float
+    visits_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class CaseFacts:
     name, currency, timezone
         As `case.toml` has them.
     first, last
-        First and last day of `daily`; the report is as of `last`.
+        First and last day of `daily`, or without it of all tables; the report is as of `last`. None without dates.
     channels
         Own channels, most visited first.
     tables
@@ -50,8 +50,8 @@ class CaseFacts:
     name: str
     currency: str
     timezone: str
-    first: date
-    last: date
+    first: date | None
+    last: date | None
     channels: tuple[ChannelShare, ...] = ()
     tables: tuple[TableFacts, ...] = ()
     notes: tuple[Fault, ...] = ()

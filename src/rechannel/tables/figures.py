@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -54,3 +55,39 @@ def find_figures(
         and (figure.verified or not verified_only)
     ]
     return tuple(sorted(found, key=lambda figure: (figure.period_end or date.min, figure.period_start or date.min)))
+
+
+_MONEY = re.compile(r"(RMB|[A-Z]{3})(?: (thousand|million|billion))?\Z")
+_SIZES = {None: 1.0, "thousand": 1e3, "million": 1e6, "billion": 1e9}
+
+
+def as_share(figure: Figure) -> float | None:
+    """The value as a share 0..1 when its unit is a share or a percentage, such as `percent (about)`."""
+    if figure.unit == "share":
+        return figure.value
+    return figure.value / 100 if figure.unit.split(" ")[0] in ("percent", "%") else None
+
+
+def as_money(figure: Figure) -> tuple[str, float] | None:
+    """Currency and amount when the unit is money, such as `RMB million`.
+
+    >>> as_money(Figure("firm", "sales", 2.5, unit="RMB million"))
+    ('CNY', 2500000.0)
+    """
+    found = _MONEY.match(figure.unit)
+    if found is None:
+        return None
+    currency, size = found.groups()
+    return ("CNY" if currency == "RMB" else currency), figure.value * _SIZES[size]
+
+
+def days_of(figure: Figure) -> int:
+    """Length of the figure's period in days, both ends included; 0 when an end is open."""
+    if figure.period_start is None or figure.period_end is None:
+        return 0
+    return (figure.period_end - figure.period_start).days + 1
+
+
+def is_quarter(figure: Figure) -> bool:
+    """Whether the figure is about three months."""
+    return 89 <= days_of(figure) <= 93

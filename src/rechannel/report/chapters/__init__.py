@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from rechannel.report.blocks import Build
-from rechannel.report.chapters import closure, data, evidence, exposure, impact, overview, worth
+from rechannel.report.chapters import closure, data, declared, evidence, exposure, impact, overview, record, worth
 
 CHAPTERS: tuple[Build, ...] = (
+    record.build,
     overview.build,
     exposure.build,
     closure.build,
+    declared.build,
     worth.build,
     impact.build,
     evidence.build,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from rechannel.answers.answer import Answer
+from rechannel.answers.declared import is_declared
 from rechannel.report import phrases
 from rechannel.report.blocks import Block, Cell, Chapter, Chart, Reader, Refused, Row, Table
 from rechannel.report.chapters import credit
@@ -34,7 +35,12 @@ MONEY = ("net_loss_margin", "fee_saved", "net_profit_effect")
 
 def build(answers: Sequence[Answer], reader: Reader) -> tuple[Chapter, ...]:
     """One chapter per closure answer."""
-    return tuple(_chapter(i, answer, reader) for i, answer in enumerate(answers) if answer.question == "closure")
+    return tuple(_chapter(i, answer, reader) for i, answer in enumerate(answers) if _is_forecast(answer))
+
+
+def _is_forecast(answer: Answer) -> bool:
+    """A closure answered from the panel; declared ranges have a chapter of their own."""
+    return answer.question == "closure" and not is_declared(answer)
 
 
 def _chapter(position: int, answer: Answer, reader: Reader) -> Chapter:

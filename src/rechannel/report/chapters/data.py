@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from rechannel.answers.answer import Answer
 from rechannel.report.blocks import Block, Cell, Chapter, Listed, ListedLine, Pair, Pairs, Prose, Reader, Row, Table
+from rechannel.report.facts import ChannelShare
 from rechannel.vocabulary import numbers
-from rechannel.vocabulary.wording import text
+from rechannel.vocabulary.wording import Language, text
 
 
 def build(answers: Sequence[Answer], reader: Reader) -> tuple[Chapter, ...]:
@@ -30,19 +31,11 @@ def build(answers: Sequence[Answer], reader: Reader) -> tuple[Chapter, ...]:
         )
         for table in facts.tables
     )
-    shares = tuple(
-        Row(
-            (
-                Cell(share.channel.display(language)),
-                Cell(numbers.percent(share.visits_share), numeric=True, bar=min(max(share.visits_share, 0.0), 1.0)),
-            )
-        )
-        for share in facts.channels
-    )
-    blocks: list[Block] = [
-        Table(say("tables"), head("table", "rows", "days"), tables),
-        Table(say("channels"), head("channel", "share"), shares),
-    ]
+    blocks: list[Block] = [Table(say("tables"), head("table", "rows", "days"), tables)]
+    if facts.channels:
+        measured = any(share.visits_share is not None for share in facts.channels)
+        shares = tuple(Row(_channel_cells(share, measured, language)) for share in facts.channels)
+        blocks.append(Table(say("channels"), head("channel", "share") if measured else head("channel", "host"), shares))
     if facts.notes:
         lines = tuple(ListedLine(note.severity, note.message(language)) for note in facts.notes)
         blocks.append(Listed(say("notes"), lines))
@@ -52,6 +45,15 @@ def build(answers: Sequence[Answer], reader: Reader) -> tuple[Chapter, ...]:
     counts = {"tables": str(len(facts.tables)), "notes": str(len(facts.notes))}
     title = say("title_notes", **counts) if facts.notes else say("title_clean", **counts)
     return (Chapter("data", say("kicker"), title, tuple(blocks)),)
+
+
+def _channel_cells(share: ChannelShare, measured: bool, language: Language) -> tuple[Cell, Cell]:
+    """The channel's name with its share of visits, or with its host when no visits are known."""
+    name = Cell(share.channel.display(language))
+    if share.visits_share is None:
+        return (name, Cell("") if measured else Cell(share.channel.host))
+    bar = min(max(share.visits_share, 0.0), 1.0)
+    return (name, Cell(numbers.percent(share.visits_share), numeric=True, bar=bar))
 
 
 def _made(answers: Sequence[Answer], reader: Reader) -> Pairs:

@@ -16,14 +16,15 @@ STATED = ("prior", "assumption")
 """Kinds whose label names a quantity, not a channel."""
 
 DAYS = ("on", "start", "contract_end")
-SHARES = ("retained", "retained_sd", "goes_to_share", "severity")
+SHARES = ("share", "retained", "retained_sd", "goes_to_share", "severity")
 SHARED = ("retained_own", "to_rivals", "lost_outside", "retained", "margin", "severity", "diversion")
 """Figures that are shares, and quantities all of whose figures are."""
 
 
 def build(answers: Sequence[Answer], reader: Reader) -> tuple[Chapter, ...]:
     """Evidence of every answer that lists some, then the scales."""
-    blocks: list[Block] = [_items(answer, reader) for answer in answers if answer.evidence]
+    listed = [answer for answer in answers if answer.evidence and answer.question != "record"]  # it has its own chapter
+    blocks: list[Block] = [_items(answer, reader) for answer in listed]
     blocks += [_grades(reader), _likelihoods(reader)]
     kicker, title, lead = (text(f"report.evidence.{key}", reader.language) for key in ("kicker", "title", "lead"))
     return (Chapter("evidence", kicker, title, tuple(blocks), lead=lead),)
@@ -34,7 +35,11 @@ def _items(answer: Answer, reader: Reader) -> Table:
     rows = []
     for item in answer.evidence:
         kind = text(f"report.evidence_kind.{item.kind}", language)
-        figures = [(key, _shown(item, key, value, reader)) for key, value in item.figures.items() if value != ""]
+        figures = [
+            (key, _shown(item, key, value, reader))
+            for key, value in item.figures.items()
+            if value != "" and key != "unit"
+        ]
         note = " · ".join(f"{text(f'report.figure.{key}', language)} {value}" for key, value in figures)
         rows.append(Row((Cell(kind), Cell(_label(item, reader), note=note), Cell("", grade=item.grade))))
     question = text(f"report.question.{answer.question}", language)
@@ -45,7 +50,7 @@ def _items(answer: Answer, reader: Reader) -> Table:
 def _label(item: EvidenceItem, reader: Reader) -> str:
     """The channel, or the name of what is assumed."""
     if item.kind in STATED:
-        for key in (f"report.assumption.{item.label}", f"metric.{item.label}"):
+        for key in (f"report.assumption.{item.label}", f"assumption.{item.label}", f"metric.{item.label}"):
             if has_text(key):
                 return phrases.heading(text(key, reader.language))
     return reader.facts.display(item.label, reader.language)
@@ -60,7 +65,7 @@ def _shown(item: EvidenceItem, key: str, value: float | str, reader: Reader) -> 
         if key == "own":
             return text(f"report.figure.own_{'yes' if value == 'yes' else 'no'}", language)
         return reader.facts.display(value, language) if key == "goes_to" else value
-    if key in SHARES or (item.kind in STATED and item.label in SHARED):
+    if key in SHARES or item.figures.get("unit") == "share" or (item.kind in STATED and item.label in SHARED):
         return numbers.percent(value)
     return numbers.number(value, language)
 

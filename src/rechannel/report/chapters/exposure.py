@@ -181,7 +181,7 @@ def _contract(known: Standing, answer: Answer, reader: Reader) -> Cell:
     if not known.word("contract_end"):
         return Cell(text("report.exposure.no_contract", language))
     end = date.fromisoformat(known.word("contract_end"))
-    start = date.fromisoformat(answer.asked["on"]) if answer.asked.get("on") else reader.facts.last
+    start = date.fromisoformat(answer.asked["on"])
     days = (end - start).days
     note = text("report.exposure.ends_in", language, days=f"{days:,}") if days >= 0 else ""
     return Cell(numbers.day(end, language), note=note or text("report.exposure.ended", language))

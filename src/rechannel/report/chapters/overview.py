@@ -11,7 +11,7 @@ from rechannel.report.blocks import Block, Card, Cards, Chapter, Pair, Pairs, Pr
 from rechannel.report.chapters import credit
 from rechannel.report.chapters.parts import anchor, headline
 from rechannel.vocabulary import numbers
-from rechannel.vocabulary.estimate import Quantity
+from rechannel.vocabulary.estimate import Estimate, Quantity
 from rechannel.vocabulary.wording import text
 
 
@@ -45,11 +45,16 @@ def card(position: int, answer: Answer, reader: Reader) -> Card:
         unit=" · ".join(part for part in (who, name, within, period) if part),
         interval=interval,
         beside=credit.said(row, answer, reader),
-        likelihood=phrases.likelihood(row.value.quantiles, language) if row.metric.startswith("net_loss") else "",
+        likelihood=phrases.likelihood(row.value.quantiles, language) if _may_be_gain(row) else "",
         grade=row.value.grade,
         verdict=verdict,
         changes=phrases.changes(row, language),
     )
+
+
+def _may_be_gain(row: Estimate) -> bool:
+    """Whether its sign is an open question; a declared share of customers is a loss by construction."""
+    return row.metric.startswith("net_loss") and row.unit != "share"
 
 
 def build(answers: Sequence[Answer], reader: Reader) -> tuple[Chapter, ...]:
@@ -63,8 +68,8 @@ def build(answers: Sequence[Answer], reader: Reader) -> tuple[Chapter, ...]:
     strip = Pairs(
         "",
         (
-            Pair(say("data_until"), numbers.day(facts.last, language)),
-            Pair(say("period"), f"{(facts.last - facts.first).days + 1:,}"),
+            *([Pair(say("data_until"), numbers.day(facts.last, language))] if facts.last else []),
+            *([Pair(say("period"), f"{(facts.last - facts.first).days + 1:,}")] if facts.first and facts.last else []),
             Pair(say("channels"), str(len(facts.channels))),
             Pair(say("tables"), str(len(facts.tables))),
             *([Pair(say("warnings"), str(warnings))] if warnings else []),

@@ -118,7 +118,7 @@ def path_chart(path: Path, answer: Answer, reader: Reader, *, reading: str) -> C
             title = text(spoken_key(answer, key), language, **words)
     first, last = (numbers.day(to_date(path.dates[at]), language) for at in (0, -1))
     if is_forecast(path):
-        until = numbers.day(facts.last, language)
+        until = numbers.day(facts.last, language) if facts.last else ""
         source = text("report.source_forecast", language, tables="daily", first=first, until=until, last=last)
     else:
         source = text("report.source_line", language, tables="daily", first=first, last=last)
