@@ -20,6 +20,8 @@ BootstrapWeights = NDArray[np.float64]
 RESAMPLES = 1000
 FEWEST_MARKETS = 100
 """Bars are read with at least so many markets, or placebo dates."""
+MEDIAN_OF_NORMAL = 0.6745
+"""Median distance of a standard normal from 0."""
 EVIDENCE = ("strong", "middling", "weak", "none")
 
 
@@ -88,6 +90,19 @@ class AlarmLine:
 
 
 @dataclass(frozen=True, slots=True)
+class NoiseLine:
+    """How far the truth itself moves when only chance from D on differs: standard deviation over last touch.
+
+    typical: from the median gap between two futures of a market; root_mean_square: small channels rule it.
+    """
+
+    metric: str
+    horizon: int
+    typical: float
+    root_mean_square: float
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """One bar of the protocol: the figure, the range it must lie in, and whether it does (None = cannot be read)."""
 
@@ -117,7 +132,7 @@ class Scoreboard:
         closure or impact.
     markets
         Scored markets.
-    slices, grades, alarms, bars, failures
+    slices, grades, alarms, noise, bars, failures
         See their classes.
     refusals
         Code -> number of refused targets that the data allow (needless ones).
@@ -130,6 +145,7 @@ class Scoreboard:
     slices: tuple[Slice, ...]
     grades: tuple[GradeLine, ...]
     alarms: tuple[AlarmLine, ...]
+    noise: tuple[NoiseLine, ...]
     bars: tuple[Bar, ...]
     refusals: Mapping[str, int]
     failures: tuple[Failure, ...]
@@ -212,6 +228,7 @@ def score(records: Sequence[Record], seed: int = 0) -> Scoreboard:
         slices=slices,
         grades=grades,
         alarms=alarms,
+        noise=_noise(records),
         bars=_bars(sheet, slices, grades, alarms, len(records), question),
         refusals={str(code): int(count) for code, count in zip(codes, counts, strict=True)},
         failures=tuple(Failure(r.facts.kind, r.facts.seed, r.failure) for r in records if r.failure),
@@ -371,6 +388,22 @@ def _alarms(records: Sequence[Record]) -> tuple[AlarmLine, ...]:
     return tuple(AlarmLine(days, len(counts[days]), sum(counts[days])) for days in sorted(counts))
 
 
+def _noise(records: Sequence[Record]) -> tuple[NoiseLine, ...]:
+    """Noise of the truth by metric and horizon, where two futures were lived."""
+    gaps: dict[tuple[str, int], list[float]] = {}
+    for record in records:
+        for target in record.facts.targets:
+            if np.isfinite(target.other):
+                key = (target.metric, target.horizon)
+                gaps.setdefault(key, []).append((target.truth - target.other) / target.scale)
+    lines = []
+    for (metric, horizon), found in gaps.items():
+        values = np.array(found) / np.sqrt(2)
+        typical = float(np.median(np.abs(values))) / MEDIAN_OF_NORMAL
+        lines.append(NoiseLine(metric, horizon, typical, float(np.sqrt(np.mean(values**2)))))
+    return tuple(lines)
+
+
 def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:
     return float((part & whole).sum() / whole.sum()) if whole.any() else float("nan")
 
@@ -403,7 +436,9 @@ def _bars(
         ("prior_elsewhere", relative("identified", "elsewhere"), 0.0, 1.0),
         (
             "prior_family",
-            max((value for value in (relative("family", name) for name in FAMILIES) if value == value), default=none),
+            max(
+                (value for value in (relative("family", name) for name in FAMILIES) if np.isfinite(value)), default=none
+            ),
             0.0,
             1.0,
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from unicodedata import east_asian_width
@@ -83,6 +83,8 @@ def tables(board: Scoreboard, language: Language = "en") -> list[Table]:
                 ),
             )
         )
+    if board.noise:
+        out.append(_noise_table(board, language))
     if board.refusals:
         counted = tuple((code, str(count)) for code, count in board.refusals.items())
         out.append(Table(word("refusals"), (word("head_code"), word("head_count")), counted))
@@ -92,18 +94,16 @@ def tables(board: Scoreboard, language: Language = "en") -> list[Table]:
     return out
 
 
-def noise_table(noise: Mapping[tuple[str, int], float], language: Language = "en") -> Table:
-    """Truth noise by metric (rows) and horizon (columns), over the scale of the target."""
-    days = sorted({horizon for _, horizon in noise})
-    metrics = dict.fromkeys(metric for metric, _ in noise)
+def _noise_table(board: Scoreboard, language: Language) -> Table:
+    """Truth noise: metrics down, horizons across, the typical one and the root mean square."""
+    days = sorted({line.horizon for line in board.noise})
+    metrics = dict.fromkeys(line.metric for line in board.noise)
+    found = {(line.metric, line.horizon): f"{line.typical:.4f} / {line.root_mean_square:.4f}" for line in board.noise}
     return Table(
         sentence("lab.noise", language),
-        (sentence("lab.head_targets", language), *(str(horizon) for horizon in days)),
+        (sentence("lab.head_targets", language), *(sentence("lab.group_horizon", language, name=str(d)) for d in days)),
         tuple(
-            (
-                sentence(f"metric.{metric}", language),
-                *(_figure(noise.get((metric, horizon), math.nan)) for horizon in days),
-            )
+            (sentence(f"metric.{metric}", language), *(found.get((metric, horizon), NOTHING) for horizon in days))
             for metric in metrics
         ),
     )

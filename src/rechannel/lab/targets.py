@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -57,6 +57,8 @@ class Target:
         Whether `channel` is a rival.
     is_allowed
         Whether the data hold what the number needs.
+    other
+        The truth of the same market with other chance from D on; nan = not lived.
     """
 
     metric: str
@@ -66,6 +68,7 @@ class Target:
     scale: float = 1.0
     is_rival: bool = False
     is_allowed: bool = True
+    other: float = float("nan")
 
     @property
     def key(self) -> Key:
@@ -129,20 +132,35 @@ class Facts:
     is_placebo: bool
 
 
-def facts_of(world: MadeWorld, question: Question = "closure", horizons: tuple[int, ...] = HORIZONS) -> Facts:
-    """Targets, opponents' knowledge and evidence of a market."""
+def facts_of(
+    world: MadeWorld,
+    question: Question = "closure",
+    horizons: tuple[int, ...] = HORIZONS,
+    other: Truth | None = None,
+) -> Facts:
+    """Targets, opponents' knowledge and evidence of a market.
+
+    Parameters
+    ----------
+    other
+        Truth of another future of the same market, for the noise of the truth itself.
+    """
     spec, truth = world.spec, world.truth
     recent = _recent(world)
     past = truth.closed["visits"][: truth.on_index]
     share = past[:, spec.closing_index].sum() / past.sum()
     instances = own_instances(spec)
     large = bool(share >= SMALLEST_SHARE)
+    targets = [target for horizon in horizons for target in targets_at(truth, horizon, recent)]
+    if other is not None:
+        again = {target.key: target.truth for horizon in horizons for target in targets_at(other, horizon, recent)}
+        targets = [replace(target, other=again.get(target.key, float("nan"))) for target in targets]
     tested = any(row.kind == "test" for row in instances)
     return Facts(
         kind=spec.kind,
         seed=spec.seed,
         question=question,
-        targets=tuple(target for horizon in horizons for target in targets_at(truth, horizon, recent)),
+        targets=tuple(targets),
         recent=recent,
         is_identified=tested or (large and (question == "impact" or bool(instances))),
         expected_error=expected_error(spec, past, instances),
