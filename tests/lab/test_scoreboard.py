@@ -257,7 +257,7 @@ def test_the_scoreboard_prints_in_three_languages(honest: Scoreboard, language: 
     page = as_page(pages, ["<made by>"], language)  # type: ignore[arg-type]
     assert "&lt;made by&gt;" in page
     assert "://" not in page
-    assert as_markdown(pages).count("## ") == len(pages)
+    assert as_markdown(pages).count("### ") == len(pages)
     assert len(text(honest, language).splitlines()) > 30  # type: ignore[arg-type]
     assert len(pages[1].header) == 11 + len(OPPONENTS)
 

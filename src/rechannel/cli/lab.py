@@ -43,7 +43,9 @@ def lab(
     if json_file:
         put_json(as_json(plan, records, board), json_file)
     if html_file:
-        put_text(as_page(pages, [words("lab_made_by", version=__version__, command=_command(plan))], spoken), html_file)
+        put_text(
+            as_page(pages, [words("lab_made_by", version=__version__, command=command_of(plan))], spoken), html_file
+        )
     if json_file != "-":
         for line in as_text(pages).splitlines():
             put(line)
@@ -63,7 +65,7 @@ def as_json(plan: Plan, records: list[Record], board: Scoreboard) -> dict[str, o
         }
         for record in records
     ]
-    head = {"schema": SCHEMA, "version": __version__, "command": _command(plan), "plan": asdict(plan)}
+    head = {"schema": SCHEMA, "version": __version__, "command": command_of(plan), "plan": asdict(plan)}
     return cast(dict[str, object], _finite({**head, "scoreboard": asdict(board), "each": markets}))
 
 
@@ -78,7 +80,7 @@ def _finite(value: object) -> object:
     return value
 
 
-def _command(plan: Plan) -> str:
+def command_of(plan: Plan) -> str:
     """The call that repeats the run."""
     parts = [f"rechannel lab score --worlds {plan.markets} --seed {plan.seed} --question {plan.question}"]
     parts += [f"--kind {kind}" for kind in plan.kinds]

@@ -174,7 +174,7 @@ def _width(cell: str) -> int:
 
 
 def as_markdown(many: Sequence[Table]) -> str:
-    """Tables with a heading each."""
+    """Tables with a third-level heading each."""
     blocks = []
     for table in many:
         ruler = ("---", *("---:" for _ in table.header[1:]))
@@ -182,7 +182,7 @@ def as_markdown(many: Sequence[Table]) -> str:
             "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
             for row in (table.header, ruler, *table.rows)
         ]
-        blocks.append(f"## {table.title}\n\n" + "\n".join(lines))
+        blocks.append(f"### {table.title}\n\n" + "\n".join(lines))
     return "\n\n".join(blocks) + "\n"
 
 
