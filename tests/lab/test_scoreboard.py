@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from statistics import NormalDist
 
@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rechannel.answers.answer import Answer, Provenance
+from rechannel.case import Case
 from rechannel.cli import main
 from rechannel.lab import play as lab_play
 from rechannel.lab.baselines import OPPONENTS, climatology, point, prior_quantiles
-from rechannel.lab.play import Plan, play
+from rechannel.lab.play import PLACEBO, Plan, play
 from rechannel.lab.said import Record, Said
 from rechannel.lab.scoreboard import Scoreboard, score
 from rechannel.lab.scores import covered, weighted_interval_score
@@ -25,7 +27,8 @@ from rechannel.lab.sheets import as_markdown, as_page, tables, text
 from rechannel.lab.specs import Happening, draw_spec, with_happenings
 from rechannel.lab.targets import HORIZONS, Facts, Recent, Target, facts_of
 from rechannel.lab.worlds import make_world
-from rechannel.vocabulary.estimate import LEVELS, FloatArray
+from rechannel.vocabulary.estimate import LEVELS, Estimate, FloatArray, Quantiles, Quantity, Refusal
+from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES
 
 NORMAL = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
@@ -280,6 +283,35 @@ def test_through_the_front_door(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not failed.said
 
 
+def test_closure_is_asked_on_the_eve_of_the_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = replace(SHORT, question="closure").specs()[0]
+    calls: list[dict[str, object]] = []
+
+    def closure(case: Case, channel: str, on: date, horizons: Sequence[int], **more: object) -> Answer:
+        tables_end = max(event.start for event in case.events if event.kind != "promo" and event.kind != "holiday")
+        calls.append({"channel": channel, "on": on, **more})
+        assert case.panel.last == on - timedelta(days=1)
+        assert tables_end < on
+        lost = Quantity(Quantiles(tuple(NORMAL)), Grade.D)
+        rows = (
+            Estimate("net_loss_visits", "visits", lost, horizon_days=30),
+            Estimate("to_rivals", "share", Refusal("no_rivals"), horizon_days=30),
+            Estimate("net_loss_visits", "visits", lost, horizon_days=30, method="shapley"),
+        )
+        stamp = Provenance("", 0, "", "")
+        return Answer("closure", {}, rows, (), (), (), {}, stamp, grade=Grade.D)
+
+    monkeypatch.setattr(Case, "closure", closure, raising=False)
+    record = play(replace(SHORT, question="closure", markets=1), workers=1)[0]
+    assert record.failure == ""
+    assert record.said["net_loss_visits", None, 30] == Said(tuple(NORMAL), "D")
+    assert record.said["to_rivals", None, 30] == Said(None, None, "no_rivals")
+    notice = (spec.on - spec.announced).days if spec.announced else None
+    assert calls == [{"channel": spec.closing, "on": spec.on, "severity": 1.0, "notice": notice}]
+    assert PLACEBO not in {spec.kind for spec in Plan("closure", 23).specs()}
+    assert PLACEBO in {spec.kind for spec in Plan("impact", 23).specs()}
+
+
 @pytest.mark.slow
 def test_processes_change_nothing() -> None:
     seen: list[int] = []
@@ -302,3 +334,5 @@ def test_lab_score_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert board["scoreboard"]["slices"][0]["relative"]["climatology"]["value"] is None
     assert board["each"][0]["kind"] == "short_history"
     assert main.run(["lab", "score", "--kind", "no_such_kind"]) == 2
+    assert main.run(["lab", "score", "--kind", "placebo"]) == 2
+    assert "--question impact" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from rechannel import __version__
 from rechannel.cli.terminal import language, put, put_json, put_text, say
 from rechannel.cli.verb import Verb, argument, option, words
 from rechannel.lab.kinds import KINDS
-from rechannel.lab.play import Plan, play
+from rechannel.lab.play import PLACEBO, Plan, play
 from rechannel.lab.said import Record
 from rechannel.lab.scoreboard import Scoreboard, score
 from rechannel.lab.sheets import as_page, as_text, tables
@@ -35,6 +35,8 @@ def lab(
 ) -> int:
     """Score the answers to one question about made markets; what is written goes to the screen, F and the page."""
     assert task == "score"
+    if question == "closure" and PLACEBO in kind:
+        raise click.UsageError(words("lab_no_closure", kind=PLACEBO))
     plan = Plan(cast(Question, question), worlds, seed, kind, touches=touches)
     records = play(plan, workers=workers, progress=_progress)
     board = score(records)

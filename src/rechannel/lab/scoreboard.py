@@ -41,7 +41,7 @@ class Slice:
     Attributes
     ----------
     group, name
-        all, family, metric, horizon, kind, identified, evidence; and which.
+        all, identified, family, identified_family, elsewhere_family, evidence, metric, horizon, kind; and which.
     markets, targets, answered
         Counts; figures below are of the answered targets.
     coverage
@@ -286,6 +286,8 @@ def _masks(sheet: Sheet, records: Sequence[Record]) -> list[tuple[str, str, NDAr
         ("identified", "elsewhere", ~sheet.identified),
     ]
     masks += [("family", name, sheet.family == name) for name in FAMILIES]
+    masks += [("identified_family", name, sheet.identified & (sheet.family == name)) for name in FAMILIES]
+    masks += [("elsewhere_family", name, ~sheet.identified & (sheet.family == name)) for name in FAMILIES]
     masks += [("evidence", f"{name}", sheet.evidence == name) for name in EVIDENCE]
     metrics = dict.fromkeys(str(name) for name in sheet.metric)
     masks += [("metric", name, sheet.metric == name) for name in metrics]

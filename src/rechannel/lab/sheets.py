@@ -112,10 +112,10 @@ def _noise_table(board: Scoreboard, language: Language) -> Table:
 def _name(row: Slice, language: Language) -> str:
     if row.group == "metric":
         return sentence(f"metric.{row.name}", language)
-    key = f"lab.{row.group}_{row.name}"
-    if has_text(key):
-        return sentence(key, language)
-    return sentence(f"lab.group_{row.group}", language, name=row.name)
+    known = f"lab.{row.group.rpartition('_')[2]}_{row.name}"
+    name = sentence(known, language) if has_text(known) else row.name
+    around = f"lab.group_{row.group}"
+    return sentence(around, language, name=name) if has_text(around) else name
 
 
 def _slice_row(row: Slice, name: str) -> tuple[str, ...]:
