@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -336,3 +340,25 @@ def test_lab_score_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert main.run(["lab", "score", "--kind", "no_such_kind"]) == 2
     assert main.run(["lab", "score", "--kind", "placebo"]) == 2
     assert "--question impact" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
+    code = "from rechannel.cli.main import main\nif __name__ == '__main__':\n    main()\n"
+    script, waiting = tmp_path / "call.py", tmp_path / "waiting"
+    script.write_text(code, encoding="utf-8")
+    waiting.mkdir()
+    call = ["lab", "score", "--worlds", "40", "--question", "impact", "--workers", "2", "--lang", "en"]
+    environment = {**os.environ, "TMPDIR": str(waiting)}
+    with subprocess.Popen(
+        [sys.executable, str(script), *call], env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline().startswith("1 of 40")
+        assert any(waiting.iterdir())
+        running.send_signal(signal.SIGINT)
+        rest = running.communicate(timeout=20)[1]
+    assert running.returncode == 130
+    assert "interrupted" in rest
+    assert "Traceback" not in rest
+    assert not list(waiting.iterdir())
