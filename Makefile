@@ -5,7 +5,7 @@ RUN := .venv/bin
 # matrices here are small: threads of the linear algebra only wait for each other
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test quick lint bench ci-tools setup-demo setup-test locks hant
+.PHONY: demo test quick lint bench score ci-tools setup-demo setup-test locks hant
 .DEFAULT_GOAL := demo
 
 setup-demo:
@@ -34,6 +34,9 @@ lint: setup-test
 
 bench: setup-test  ## the long series; writes benchmarks/results
 	@$(RUN)/python -m benchmarks
+
+score: setup-test  ## the product on made markets, about 20 minutes; the commit is the seed; writes docs/scoreboard.md
+	@$(RUN)/python scripts/scoreboard.py
 
 ci-tools: setup-test  ## headless Chromium for the page tests, where the system can install it
 	@command -v chromium >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq chromium fonts-noto-cjk; }

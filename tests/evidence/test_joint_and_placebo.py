@@ -201,3 +201,13 @@ def test_awkward_panels_give_finite_ordered_sums(case: str) -> None:
         assert np.median(flat) == pytest.approx(100.0, rel=1e-3)
     if case == "tiny":
         assert abs(float(np.median(sums.open_draws[:, 2, 1])) - 6.0) < 5.0
+
+
+def test_a_channel_with_an_order_every_few_days_has_a_sober_forecast() -> None:
+    rng = np.random.default_rng(4)
+    rare = rng.poisson(0.2, (400, 2)).astype(float)
+    holiday = Event("holiday", FIRST + timedelta(days=385), FIRST + timedelta(days=390))
+    panel = panel_of(rare)
+    measured = measure(panel, (holiday,), Window("app", None, FIRST + timedelta(days=370), None, (28,)), seed=1)
+    opened = measured.sums["visits"].open_draws[:, :, 0]
+    assert (np.abs(np.quantile(opened, (0.025, 0.975), axis=0)) < 30).all()  # 5.6 are expected

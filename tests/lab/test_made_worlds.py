@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rechannel.case import new_case
 from rechannel.lab.kinds import KINDS, Knobs, entry_named
 from rechannel.lab.specs import WorldSpec, draw_spec
-from rechannel.lab.twin import make_twin, shortcuts, write_twin
+from rechannel.lab.twin import make_twin, shortcuts, write_table, write_twin
 from rechannel.lab.worlds import MadeWorld, make_world
 
 SMALL = 600
@@ -57,6 +58,27 @@ def test_every_kind_gives_lawful_books(kind: str) -> None:
     if world.spec.knobs.severity == 1:
         own = truth.channels.index(world.closed_channel)
         assert truth.closed["visits"][truth.on_index :, own].sum() == 0
+
+
+@pytest.mark.parametrize("kind", ["plain", "demotion", "placebo", "geo_test"])
+def test_the_host_keeps_its_own_record(kind: str, tmp_path: Path) -> None:
+    world = make_world(small(kind, 2, announced=None))
+    eve, path = world.spec.history, tmp_path / "slots.csv"
+    write_table(path, world.tables["slots"])
+    write_table(tmp_path / "daily.csv", world.tables["daily"])
+    far = world.on + timedelta(days=365)
+    created = new_case(tmp_path / "case", {"daily": tmp_path / "daily.csv", "slots": path}, today=far)
+    assert {fault.severity for fault in created.faults} <= {"note"}
+    rows = [row for row in world.tables["slots"].to_pylist() if row["slot"] == world.closed_channel]
+    assert len(rows) == world.spec.days
+    shop = world.truth.closed["visits"][:, world.truth.channels.index(world.closed_channel)]
+    assert [row["clicks"] for row in rows[:eve]] == shop[:eve].tolist()
+    closed = world.spec.knobs.severity == 1
+    assert {row["occupant"] for row in rows[eve:]} == {"host" if closed else "shop"}
+    if closed:
+        assert sum(row["revenue"] for row in rows[eve:]) == 0
+        assert sum(row["clicks"] for row in rows[eve:]) > 0
+    assert max(world.before()["slots"]["date"].to_pylist()) == world.on - timedelta(days=1)
 
 
 def test_same_spec_same_bytes_and_other_seed_other_world() -> None:

@@ -11,6 +11,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "rechannel.cli.run",
     "ask": "rechannel.cli.ask",
     "demo": "rechannel.cli.demo",
+    "lab": "rechannel.cli.lab",
     "explain": "rechannel.cli.explain",
 }
 """Verb -> module, in the order in which `rechannel --help` lists them.

@@ -115,10 +115,17 @@ def pooled_instance_sd(series: Sequence[ChannelSeries]) -> float:
 
 
 def innovation_guess(y: FloatArray) -> float:
-    """A robust guess of the daily innovation sd: from differences at a week's lag, or at one day when short."""
+    """A robust guess of the daily innovation sd: from differences at a week's lag, or at one day when short.
+
+    Where most differences are equal (a channel with an order every few days) the median says 0 or nearly so, and the
+    standard deviation speaks instead: a guess near 0 would leave every column without a prior.
+    """
     lag = 7 if y.size >= 35 else 1
     differences = y[lag:] - y[:-lag]
     spread = 1.4826 * float(np.median(np.abs(differences - np.median(differences)))) / np.sqrt(2)
+    plain = float(differences.std()) / np.sqrt(2)
+    if spread < 0.1 * plain:
+        spread = plain
     return float(max(spread, 1e-6 * max(float(np.abs(y).mean()), 1.0)))
 
 

@@ -1,4 +1,4 @@
-"""The canonical tables a made shop would export: daily, events, touches, rivals, deals."""
+"""The canonical tables a made shop would export (daily, events, touches, rivals, deals), and its host's slots."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 
-from rechannel.lab.chance import stream
+from rechannel.lab.chance import normals, stream
 from rechannel.lab.counts import Counts, Pair
 from rechannel.lab.customers import Sample
 from rechannel.lab.people import Array32
@@ -155,5 +155,49 @@ def deals_table(spec: WorldSpec, counts: Counts) -> pa.Table:
             "source": pa.array(["made market"]),
             "verified": pa.array(["y"]),
             "note": pa.array(["fixed fee for one year of the entry"]),
+        }
+    )
+
+
+def slots_table(spec: WorldSpec, pair: Pair) -> pa.Table:
+    """The host's own record, one row per date and slot of the host on which the closing entry stands.
+
+    The shop occupies every slot; from D on the host uses the closed one itself. Impressions are what the slot shows
+    whoever stands there; the shop pays its yearly fee by the day on the closing slot, and by impression on the others.
+    """
+    host, closing = spec.entries[spec.closing_index].host, spec.closing_index
+    slots = [index for index, entry in enumerate(spec.entries) if entry.host == host]
+    rng = stream(spec.seed, "slots")
+    click_rate = rng.uniform(0.02, 0.08, len(slots))
+    users_per_visit, cpm = rng.uniform(5, 40), rng.uniform(8, 30)
+    own_clicks, own_value = rng.uniform(0.3, 1.2), spec.knobs.conversion * spec.knobs.basket * rng.uniform(0.2, 1.0)
+    noise = normals(spec.seed, "slots", (spec.days, len(slots) + 2), from_day=spec.history, future=spec.future)
+    after = np.arange(spec.days) >= spec.history
+    seen = pair.open.visits[:, :, slots].sum(axis=1) / click_rate * np.exp(0.03 * noise[:, : len(slots)])
+    impressions = np.round(seen).astype(np.int64)
+    clicks = pair.closed.visits[:, :, slots].sum(axis=1)
+    revenue = impressions * cpm / 1000
+    occupant = np.full(seen.shape, "shop", dtype=object)
+    at = slots.index(closing)
+    fee_a_day = yearly_fee(spec, pair.closed) / 365
+    revenue[:, at] = np.where(after, fee_a_day * (1 - spec.knobs.severity), fee_a_day)
+    taken: FloatArray = np.zeros(spec.days)
+    if spec.knobs.severity == 1:
+        occupant[after, at] = "host"
+        taken = np.where(after, np.floor(seen[:, at] * click_rate[at] * own_clicks), 0.0)
+        clicks[:, at] += taken.astype(np.int64)
+    users = spec.visits_per_day * users_per_visit * np.exp(0.02 * noise[:, -2])
+    gmv = users * 0.02 * spec.knobs.basket * np.exp(0.05 * noise[:, -1]) + taken * own_value
+    when = np.datetime64(spec.start, "D") + np.arange(spec.days)
+    return pa.table(
+        {
+            "date": pa.array(np.repeat(when, len(slots))),
+            "slot": pa.array(np.tile(np.array(spec.channels)[slots], spec.days)),
+            "occupant": pa.array(occupant.ravel().tolist(), pa.string()),
+            "impressions": pa.array(impressions.ravel()),
+            "clicks": pa.array(clicks.ravel()),
+            "revenue": pa.array(np.round(revenue, 2).ravel()),
+            "host_gmv": pa.array(np.repeat(np.round(gmv, 2), len(slots))),
+            "host_active_users": pa.array(np.repeat(np.round(users).astype(np.int64), len(slots))),
         }
     )

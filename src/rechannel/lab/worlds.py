@@ -14,7 +14,7 @@ from rechannel.lab.chance import stream
 from rechannel.lab.counts import CountArray, Counts, Pair, count
 from rechannel.lab.customers import Flows, Sample, Shop
 from rechannel.lab.people import People, make_people
-from rechannel.lab.records import daily_table, deals_table, events_table, rivals_table, touches_table
+from rechannel.lab.records import daily_table, deals_table, events_table, rivals_table, slots_table, touches_table
 from rechannel.lab.specs import Happening, WorldSpec, draw_spec
 from rechannel.lab.weather import make_weather
 from rechannel.tables.panel import DateArray
@@ -110,7 +110,8 @@ class MadeWorld:
     spec
         What it was made from.
     tables
-        Canonical tables (daily, events, touches, rivals, deals) of the path that happened, closure included.
+        Canonical tables (daily, events, touches, rivals, deals, and slots of the host) of the path that happened,
+        closure included.
     truth
         Both paths.
     """
@@ -142,7 +143,7 @@ class MadeWorld:
     def _until(self, last: date) -> dict[str, pa.Table]:
         out = dict(self.tables)
         eve = np.datetime64(last)
-        for name, column in (("daily", "date"), ("touches", "time")):
+        for name, column in (("daily", "date"), ("touches", "time"), ("slots", "date")):
             if name in out:
                 days = out[name][column].to_numpy().astype("datetime64[D]")
                 out[name] = out[name].filter(pa.array(days <= eve))
@@ -193,6 +194,7 @@ def make_world(spec: WorldSpec, *, touches: int = 0) -> MadeWorld:
         "events": events_table(spec),
         "rivals": rivals_table(spec, weather, pair),
         "deals": deals_table(spec, pair.closed),
+        "slots": slots_table(spec, pair),
     }
     if sample is not None:
         tables["touches"] = touches_table(spec, sample, people.basket)
