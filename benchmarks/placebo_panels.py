@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rechannel.answers.answer import Provenance
 from rechannel.answers.impact import ImpactQuestion, answer_impact
-from rechannel.answers.rows import Money
+from rechannel.answers.money import Money
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.estimate import Quantity

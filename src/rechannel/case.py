@@ -3,53 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from rechannel import __version__
 from rechannel.answers.answer import Answer, Provenance, dumps
+from rechannel.answers.closure import ClosureQuestion, Surrounds, answer_closure
 from rechannel.answers.declared import DeclaredQuestion, answer_declared_closure
+from rechannel.answers.exposure import HORIZON as EXPOSURE_HORIZON
+from rechannel.answers.exposure import answer_exposure
 from rechannel.answers.hindsight import refuse_impact
 from rechannel.answers.impact import ImpactQuestion, answer_impact
+from rechannel.answers.money import Money, money_on
 from rechannel.answers.record import answer_record
-from rechannel.answers.rows import Money
-from rechannel.report.facts import CaseFacts, ChannelShare, TableFacts
+from rechannel.answers.worth import WorthQuestion, answer_worth
+from rechannel.evidence.ledger import LONGEST_NOTICE
+from rechannel.report.facts import CaseFacts, facts_of
 from rechannel.report.publish import write_report
-from rechannel.source.store import CaseFolder, CreatedCase, case_faults, create_case, open_case_folder, table_span
-from rechannel.tables.calendar import Event, holiday_events, read_events
-from rechannel.tables.deals import read_deals
+from rechannel.source.store import CaseFolder, CreatedCase, create_case, open_case_folder
+from rechannel.tables.calendar import HOLIDAYS_OF, Event, holiday_events, read_events
+from rechannel.tables.deals import Deal, read_deals
 from rechannel.tables.panel import Panel, build_panel
 from rechannel.tables.public import PublicRecord, read_public
-from rechannel.vocabulary.channel import Channel
+from rechannel.tables.rivals import read_rivals
 from rechannel.vocabulary.errors import CallError, nearest
 from rechannel.vocabulary.wording import LANGUAGES, Language
+from rechannel.world.fitted import World, fit_world
 
 new_case = create_case
 __all__ = ["Case", "CreatedCase", "Run", "new_case", "open_case"]
 
 EARLIEST_DAY, LATEST_DAY = 28, 365
 """A question's day lies from 28 days after the first row to 365 days after the last."""
-LONGEST_NOTICE = 90
 RUN_HORIZONS = (30, 90)
-HOLIDAYS_OF = {
-    "Asia/Shanghai": "CN",
-    "Asia/Hong_Kong": "HK",
-    "Asia/Macau": "MO",
-    "Asia/Taipei": "TW",
-    "Asia/Singapore": "SG",
-    "Asia/Tokyo": "JP",
-    "Europe/London": "GB",
-    "Europe/Berlin": "DE",
-    "Europe/Paris": "FR",
-    "America/New_York": "US",
-    "America/Chicago": "US",
-    "America/Los_Angeles": "US",
-}
-"""Time zone -> country whose public holidays are used when `events` has no holiday of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +101,30 @@ class Case:
             return events
         return (*events, *holiday_events(country, self.panel.first, self.panel.last + timedelta(days=LATEST_DAY)))
 
+    @cached_property
+    def deals(self) -> tuple[Deal, ...]:
+        """Agreements with hosts."""
+        relation = self.folder.relation("deals")
+        return () if relation is None else read_deals(relation)
+
+    @cached_property
+    def world(self) -> World:
+        """The world fitted on all data of the case, for the questions that are about today."""
+        return fit_world(
+            self.panel,
+            self.events,
+            len(self.panel.dates),
+            coming=EXPOSURE_HORIZON,
+            channels=self.config.channels,
+            rivals=self._surrounds.rivals,
+            seed=self.config.seed,
+        )
+
+    @cached_property
+    def _surrounds(self) -> Surrounds:
+        relation = self.folder.relation("rivals")
+        return Surrounds(self.events, self.config.channels, () if relation is None else read_rivals(relation))
+
     def impact(
         self,
         channel: str,
@@ -166,20 +178,66 @@ class Case:
         market: str | None = None,
         notice: int | None = None,
     ) -> Answer:
-        """What happens when the channel closes on day `on`? See `answers.declared.answer_declared_closure`.
+        """What happens when the channel closes on day `on`? See `answers.closure.answer_closure`.
+
+        Parameters
+        ----------
+        channel
+            An own channel of the case.
+        on
+            Day 1, from 28 days after the first row to 365 days after the last; later data are not used.
+        horizons
+            Days counted from `on`.
+        severity
+            Share of the entry's prominence taken away; 1 = closed.
+        market
+            One market, or None for the sum of all.
+        notice
+            Days between announcement and `on`; when None, as `events` tell.
 
         Raises
         ------
         CallError
-            Unknown channel or market, a horizon below one day, a severity that is no share.
+            Unknown channel or market, a day outside the limits, a horizon below one day, a severity that is no share.
         """
-        if not self.is_public:
-            raise CallError("RC341")
-        self._check_public_call(channel, horizons, market, severity)
-        question = DeclaredQuestion(channel, on, tuple(horizons), severity, notice)
-        ranges, channels = self.config.assumptions, self.config.channels
-        return answer_declared_closure(
-            self.public, ranges, channels, question, self._money(channel, on), self._provenance()
+        if not 0 <= severity <= 1:
+            raise CallError("RC340", severity=f"{severity:g}")
+        if self.is_public:
+            self._check_public_call(channel, horizons, market)
+            asked = DeclaredQuestion(channel, on, tuple(horizons), severity, notice)
+            ranges, channels = self.config.assumptions, self.config.channels
+            return answer_declared_closure(
+                self.public, ranges, channels, asked, self._money(channel, on), self._provenance()
+            )
+        self._check_call(channel, on, horizons, market)
+        told = on - timedelta(days=notice) if notice else self._announcement(channel, on) if notice is None else None
+        question = ClosureQuestion(channel, on, tuple(horizons), market, severity, told)
+        return answer_closure(self.panel, self._surrounds, question, self._money(channel, on), self._provenance())
+
+    def worth(self, channel: str) -> Answer:
+        """What is the channel really worth, quarter by quarter? See `answers.worth.answer_worth`.
+
+        Raises
+        ------
+        CallError
+            RC322: the case has no `daily`; RC320: unknown channel.
+        """
+        if channel not in self.panel.channels:
+            raise CallError("RC320", channel=channel, nearest=nearest(channel, self.panel.channels))
+        money = self._money(channel, self.panel.last)
+        return answer_worth(self.panel, self.world, WorthQuestion(channel), money, self.deals, self._provenance())
+
+    def exposure(self) -> Answer:
+        """Which channel should worry me? See `answers.exposure.answer_exposure` (CallError RC322 without `daily`)."""
+        on = self.panel.last + timedelta(days=7 if self.panel.cadence == "weekly" else 1)
+        return answer_exposure(
+            self.panel,
+            self.world,
+            on,
+            channels=self.config.channels,
+            deals=self.deals,
+            currency=self.config.currency,
+            provenance=self._provenance(),
         )
 
     def record(self) -> Answer:
@@ -194,10 +252,11 @@ class Case:
     def run(self) -> Run:
         """Ask every question the data allow, store the answers under `runs/` and publish the report.
 
-        Every closure and demotion of one channel in `events` that lies inside the data is measured; without `daily`
-        the public record is read, and each of them is answered from declared ranges.
+        Every channel is closed in turn; every closure and demotion in `events` is forecast as on its eve and measured
+        where the data reach past it; without `daily` the public record is read, and each of them is answered from
+        declared ranges.
         """
-        answers = self._public_answers() if self.is_public else self._measured()
+        answers = self._public_answers() if self.is_public else self._daily_answers()
         with self.folder.new_run() as pending:
             (pending.folder / "answers").mkdir()
             for answer in answers:
@@ -217,16 +276,30 @@ class Case:
             answers.append(self.impact(event.channel, event.start))
         return tuple(answers)
 
-    def _measured(self) -> tuple[Answer, ...]:
-        """The measured effect of every closure and demotion of one channel inside the data."""
-        return tuple(
-            self.impact(event.channel, event.start, RUN_HORIZONS, market=event.market)
-            for event in self.events
-            if event.kind in ("closure", "demotion")
-            and event.channel in self.panel.channels
-            and event.channel is not None
-            and self._is_askable(event.start)
-        )
+    def _daily_answers(self) -> tuple[Answer, ...]:
+        """Exposure, then every closure and demotion of one channel - as seen on its eve, its channel's worth, and what
+        did happen; without one, the most exposed channel is closed on the day after the data.
+        """
+        exposure = self.exposure()
+        answers, worth = [exposure], dict[str, Answer]()
+        for event in self.events:
+            channel = event.channel
+            if event.kind not in ("closure", "demotion") or channel is None or channel not in self.panel.channels:
+                continue
+            if not self._earliest <= event.start <= self._latest:
+                continue
+            severity = 1.0 if event.kind == "closure" else event.severity
+            if severity is not None:
+                answers.append(self.closure(channel, event.start, severity=severity, market=event.market))
+            if channel not in worth:
+                worth[channel] = self.worth(channel)
+            if event.start <= self.panel.last:
+                answers.append(self.impact(channel, event.start, market=event.market))
+        if not worth and exposure.evidence:
+            channel, on = exposure.evidence[0].label, date.fromisoformat(exposure.asked["on"])
+            answers.append(self.closure(channel, on))
+            worth[channel] = self.worth(channel)
+        return (*answers, *worth.values())
 
     def publish(self, answers: Sequence[Answer], folder: Path, languages: Sequence[Language] = LANGUAGES) -> list[Path]:
         """Write the report of some answers into a folder."""
@@ -234,42 +307,9 @@ class Case:
 
     def facts(self) -> CaseFacts:
         """The case as the report shows it."""
-        tables = []
-        for name, source in self.config.tables.items():
-            relation = self.folder.relation(name)
-            span = None if relation is None else table_span(name, relation)
-            first, last = span if span is not None else (None, None)
-            tables.append(TableFacts(name, ", ".join(source.original), source.rows, first, last))
-        if self.is_public:
-            first = min((table.first for table in tables if table.first), default=None)
-            last = max((table.last for table in tables if table.last), default=None)
-        else:
-            first, last = self.panel.first, self.panel.last
-        return CaseFacts(
-            self.config.name,
-            self.config.currency,
-            self.config.timezone,
-            first,
-            last,
-            self._channel_shares(),
-            tuple(tables),
-            case_faults(self.folder),
-        )
+        return facts_of(self.folder, None if self.is_public else self.panel)
 
-    def _channel_shares(self) -> tuple[ChannelShare, ...]:
-        """Own channels with their share of all visits; without `daily`, those of case.toml without a share."""
-        if self.is_public:
-            return tuple(ChannelShare(channel) for channel in self.config.channels)
-        panel = self.panel
-        visits = np.nansum(panel.values["visits"], axis=(0, 1))
-        whole = max(float(visits.sum()), 1.0)
-        described = {channel.channel_id: channel for channel in self.config.channels}
-        return tuple(
-            ChannelShare(described.get(name, Channel(name)), float(visits[index]) / whole)
-            for index, name in enumerate(panel.channels)
-        )
-
-    def _check_public_call(self, channel: str, horizons: Sequence[int], market: str | None, severity: float) -> None:
+    def _check_public_call(self, channel: str, horizons: Sequence[int], market: str | None) -> None:
         """Without `daily`, a channel is one that case.toml, an agreement or an event names; there are no markets."""
         known = [one.channel_id for one in self.config.channels]
         named = (*(deal.channel for deal in self.public.deals), *(event.channel for event in self.public.events))
@@ -280,8 +320,6 @@ class Case:
             raise CallError("RC320", channel=channel, nearest=nearest(channel, known))
         if market is not None:
             raise CallError("RC323", market=market, nearest="")
-        if not 0 < severity <= 1:
-            raise CallError("RC340", severity=f"{severity:g}")
         for horizon in horizons:
             if horizon < 1:
                 raise CallError("RC324", horizon=str(horizon))
@@ -290,17 +328,22 @@ class Case:
         panel = self.panel
         if channel not in panel.channels:
             raise CallError("RC320", channel=channel, nearest=nearest(channel, panel.channels))
-        earliest, latest = panel.first + timedelta(days=EARLIEST_DAY), panel.last + timedelta(days=LATEST_DAY)
-        if not earliest <= on <= latest:
-            raise CallError("RC321", on=on.isoformat(), first=earliest.isoformat(), last=latest.isoformat())
+        if not self._earliest <= on <= self._latest:
+            ends = {"first": self._earliest.isoformat(), "last": self._latest.isoformat()}
+            raise CallError("RC321", on=on.isoformat(), **ends)
         if market is not None and market not in panel.markets:
             raise CallError("RC323", market=market, nearest=nearest(market, panel.markets))
         for horizon in horizons:
             if horizon < 1:
                 raise CallError("RC324", horizon=str(horizon))
 
-    def _is_askable(self, on: date) -> bool:
-        return self.panel.first + timedelta(days=EARLIEST_DAY) <= on <= self.panel.last
+    @property
+    def _earliest(self) -> date:
+        return self.panel.first + timedelta(days=EARLIEST_DAY)
+
+    @property
+    def _latest(self) -> date:
+        return self.panel.last + timedelta(days=LATEST_DAY)
 
     def _announcement(self, channel: str, on: date) -> date | None:
         days = [
@@ -315,25 +358,8 @@ class Case:
     def _money(self, channel: str, on: date) -> Money:
         """Margin of `case.toml`, and the fixed fee a year of the channel's deal that runs on the day."""
         margin = self.config.margin
-        money = Money(self.config.currency, None if margin is None else (margin.low, margin.high))
-        relation = self.folder.relation("deals")
-        if relation is None:
-            return money
-        running = [
-            deal
-            for deal in read_deals(relation)
-            if deal.channel == channel
-            and deal.fixed_fee is not None
-            and (deal.start is None or deal.start <= on)
-            and (deal.end is None or deal.end >= on - timedelta(days=1))
-        ]
-        if not running:
-            return money
-        return replace(
-            money,
-            fee_per_year=sum(deal.fixed_fee for deal in running if deal.fixed_fee is not None),
-            fee_is_verified=all(deal.is_verified("fixed_fee") for deal in running),
-        )
+        ends = None if margin is None else (margin.low, margin.high)
+        return money_on(self.config.currency, ends, self.deals, channel, on)
 
     def _provenance(self) -> Provenance:
         created = datetime.now(UTC).isoformat(timespec="seconds")

@@ -15,7 +15,7 @@ from jsonschema import validate
 
 from rechannel.answers.answer import Answer, Provenance, dumps, schema
 from rechannel.answers.declared import PUBLISHED, DeclaredQuestion, answer_declared_closure, is_declared, share_draws
-from rechannel.answers.rows import Money
+from rechannel.answers.money import Money
 from rechannel.case import Case
 from rechannel.source.config import Assumption
 from rechannel.tables.claims import Claim

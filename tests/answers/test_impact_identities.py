@@ -16,7 +16,7 @@ from hypothesis.vendor.pretty import RepresentationPrinter
 
 from rechannel.answers.answer import Answer, Provenance, dumps, schema
 from rechannel.answers.impact import ImpactQuestion, answer_impact, p_value, verdict_of
-from rechannel.answers.rows import Money
+from rechannel.answers.money import Money
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.estimate import LEVELS, Estimate, FloatArray, Quantiles, Quantity, Refusal

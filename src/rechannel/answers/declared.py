@@ -9,7 +9,8 @@ from datetime import date
 import numpy as np
 
 from rechannel.answers.answer import Answer, EvidenceItem, Provenance
-from rechannel.answers.rows import Coordinates, Money, answered, known, refused
+from rechannel.answers.money import Money
+from rechannel.answers.rows import Coordinates, answered, known, refused
 from rechannel.source.config import Assumption
 from rechannel.tables.figures import Figure, as_share, find_figures
 from rechannel.tables.public import PublicRecord

@@ -9,8 +9,10 @@ from datetime import date, timedelta
 import numpy as np
 
 from rechannel.answers.answer import Answer, Check, DailyRow, EvidenceItem, Path, Provenance
-from rechannel.answers.rows import Coordinates, Money, answered, known, missing_column, money_rows, refused, unit_of
+from rechannel.answers.money import Money, money_rows
+from rechannel.answers.rows import Coordinates, answered, known, missing_column, refused, unit_of
 from rechannel.evidence.impact import Measurement, MetricSums, Window, is_zero_before, measure, training_days
+from rechannel.evidence.placebo import coverage_slack
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary import numbers
@@ -386,7 +388,7 @@ def _checks(measured: Measurement, horizons: Sequence[int]) -> list[Check]:
     calibration = measured.calibration
     checks = [check for at, horizon in enumerate(horizons) for check in _horizon_checks(measured, at, horizon)]
     if calibration.scores.size:
-        slack = 2 * (0.9 * 0.1 / calibration.independent_records) ** 0.5
+        slack = coverage_slack(calibration.independent_records)
         checks.append(
             Check(
                 "placebo_coverage",

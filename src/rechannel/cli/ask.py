@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -18,31 +19,45 @@ from rechannel.vocabulary.wording import text
 
 DAY = click.DateTime(["%Y-%m-%d"])
 DEFAULT_HORIZONS = (30, 90)
+QUESTIONS = ("closure", "worth", "exposure", "impact")
 
 
 def ask(
     case: Path,
     question: str,
-    channel: str,
-    on: datetime,
+    channel: str | None,
+    on: datetime | None,
     horizon: tuple[int, ...],
     market: str | None,
     announced: datetime | None,
+    notice: int | None,
+    severity: str,
     smallest_effect: str,
     json_file: str | None,
 ) -> int:
     """Answer one question; the answer goes to F or to the screen, never into the case."""
-    opened, horizons = open_case(case), horizon or DEFAULT_HORIZONS
-    if question == "closure":
-        answer = opened.closure(channel, on.date(), horizons, market=market)
+    opened, horizons = open_case(case), tuple(dict.fromkeys(horizon)) or DEFAULT_HORIZONS
+    if question == "exposure":
+        answer = opened.exposure()
+    elif question == "worth":
+        answer = opened.worth(_given(channel, "--channel"))
+    elif question == "closure":
+        answer = opened.closure(
+            _given(channel, "--channel"),
+            _given(on, "--on").date(),
+            horizons,
+            severity=_share(severity),
+            market=market,
+            notice=notice,
+        )
     else:
         answer = opened.impact(
-            channel,
-            on.date(),
+            _given(channel, "--channel"),
+            _given(on, "--on").date(),
             horizons,
             market=market,
-            announced=_day(announced),
-            smallest_effect=_share(smallest_effect),
+            announced=None if announced is None else announced.date(),
+            smallest_effect=_share(smallest_effect, low=1e-9, high=1 - 1e-9),
         )
     if json_file:
         put_text(dumps(answer), json_file)
@@ -51,18 +66,24 @@ def ask(
     return 0
 
 
-def _day(value: datetime | None) -> date | None:
-    return None if value is None else value.date()
+T = TypeVar("T")
 
 
-def _share(value: str) -> float:
+def _given(value: T | None, name: str) -> T:
+    """An option that this question needs."""
+    if value is None:
+        raise CallError("RC303", verb="ask", name=name)
+    return value
+
+
+def _share(value: str, low: float = 0.0, high: float = 1.0) -> float:
     """`.05` or `5%` as a share."""
     plain = value.strip()
     try:
         share = float(plain.removesuffix("%")) / (100 if plain.endswith("%") else 1)
     except ValueError as error:
         raise CallError("RC326", value=value) from error
-    if not 0 < share < 1:
+    if not low <= share <= high:
         raise CallError("RC326", value=value)
     return share
 
@@ -101,12 +122,14 @@ command = Verb(
     ask,
     [
         argument("case", type=click.Path(path_type=Path)),
-        argument("question", type=click.Choice(["impact", "closure"])),
-        option("--channel", required=True, metavar="C"),
-        option("--on", required=True, type=DAY, metavar="YYYY-MM-DD"),
+        argument("question", type=click.Choice(QUESTIONS)),
+        option("--channel", metavar="C"),
+        option("--on", type=DAY, metavar="YYYY-MM-DD"),
         option("--horizon", multiple=True, type=int, metavar="DAYS"),
         option("--market", metavar="M"),
         option("--announced", type=DAY, metavar="YYYY-MM-DD"),
+        option("--notice", type=click.IntRange(min=0), metavar="DAYS"),
+        option("--severity", default="1", metavar="S", show_default=True),
         option("--smallest-effect", "smallest_effect", default="5%", metavar="X", show_default=True),
         option("--json", "json_file", metavar="F"),
     ],

@@ -65,7 +65,7 @@ def demo(folder: Path, seed: int, force: bool) -> int:
 def _screen(finished: Run, files: TwinFiles, truth: dict[str, dict[str, dict[str, object]]]) -> None:
     """What happened, what was measured, what habit would have said, the truth, and where the pages are."""
     spoken = language()
-    answer = next(item for item in finished.answers if item.asked["channel"] == files.closed_channel)
+    answer = next(item for item in finished.answers if item.question == "impact")
     row = answer.find("net_loss_visits", horizon=SHOWN_HORIZON)
     figures = truth["horizons"][str(SHOWN_HORIZON)]
     net_loss = figures["net_loss"]

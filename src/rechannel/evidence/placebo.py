@@ -70,6 +70,11 @@ class Calibration:
         return self.folds_at(horizon) < ENOUGH_FOLDS
 
 
+def coverage_slack(records: float) -> float:
+    """Two standard deviations of a 90 % coverage seen in that many independent records."""
+    return float(2 * (0.9 * 0.1 / max(records, 1e-9)) ** 0.5)
+
+
 def calibrate(
     series: Sequence[ChannelSeries], before: int, lead: int, horizons: Sequence[int], correlation: FloatArray
 ) -> Calibration:

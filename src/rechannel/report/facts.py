@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+
+from rechannel.source.store import CaseFolder, case_faults, table_span
+from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.errors import Fault
 from rechannel.vocabulary.wording import Language
@@ -66,3 +70,30 @@ class CaseFacts:
             if share.channel.channel_id == channel:
                 return share.channel.display(language)
         return channel
+
+
+def facts_of(folder: CaseFolder, panel: Panel | None) -> CaseFacts:
+    """The facts of a case folder; `panel` is None when the case has no `daily`."""
+    config = folder.config
+    tables = []
+    for name, source in config.tables.items():
+        relation = folder.relation(name)
+        span = None if relation is None else table_span(name, relation)
+        first, last = span if span is not None else (None, None)
+        tables.append(TableFacts(name, ", ".join(source.original), source.rows, first, last))
+    if panel is None:
+        first = min((table.first for table in tables if table.first), default=None)
+        last = max((table.last for table in tables if table.last), default=None)
+        shares = tuple(ChannelShare(channel) for channel in config.channels)
+    else:
+        first, last = panel.first, panel.last
+        visits = np.nansum(panel.values["visits"], axis=(0, 1))
+        whole = max(float(visits.sum()), 1.0)
+        described = {channel.channel_id: channel for channel in config.channels}
+        shares = tuple(
+            ChannelShare(described.get(name, Channel(name)), float(visits[index]) / whole)
+            for index, name in enumerate(panel.channels)
+        )
+    return CaseFacts(
+        config.name, config.currency, config.timezone, first, last, shares, tuple(tables), case_faults(folder)
+    )

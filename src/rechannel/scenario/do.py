@@ -34,7 +34,7 @@ class Outcome:
     net_loss
         Metric -> open - closed over all own channels, shape [draw].
     latent
-        Metric -> share of the credited amount that is lost, without noise of the days, shape [draw].
+        Metric -> share of the credited amount that is lost for good, without noise of the days, shape [draw].
     never_acquired
         New customers lost that are not only postponed, shape [draw]; None without new customers.
     """
@@ -97,8 +97,6 @@ def apply(world: World, demand: Demand, intervention: Demote, horizons: Sequence
     list of Outcome
         One per horizon. Diverted visits carry count noise of their own; nothing else differs between the paths.
     """
-    diversion = world.diversion
-    channel = diversion.surroundings.channels.index(intervention.channel)
     lengths = [max(1, horizon // step) for horizon in horizons]
     first = [0] * len(lengths)
     pairs = {metric: demand.windows(metric, first, lengths) for metric in (*demand.metrics, *demand.shop_yields)}
@@ -110,33 +108,64 @@ def apply(world: World, demand: Demand, intervention: Demote, horizons: Sequence
     outcomes = []
     for at, horizon in enumerate(horizons):
         credited = {metric: pair.own[:, at] for metric, pair in pairs.items()}
-        removed = share * credited["visits"]
-        expected = diversion.own(channel, horizon)
-        rivals = diversion.rivals(channel, horizon)
-        own = expected + _share_noise(expected, removed, rng)
-        net: dict[Metric, FloatArray] = {"visits": removed * (1.0 - own.sum(axis=1))}
-        latent: dict[Metric, FloatArray] = {"visits": lost_share(diversion, channel, "visits", horizon)}
-        for metric in YIELDS:
-            if metric not in credited:
-                continue
-            latent[metric] = lost_share(diversion, channel, metric, horizon)
-            kept = (1.0 - latent[metric]) * share * credited[metric]
-            units = _units(metric, credited)
-            noise = np.sqrt(np.abs(kept) * units) * _normal(rng, kept.size)
-            net[metric] = share * credited[metric] - kept - noise
-        outcomes.append(
-            Outcome(
-                removed=removed,
-                own=own,
-                rivals=rivals + _share_noise(rivals, removed, rng),
-                credited=credited,
-                total={metric: pair.total[:, at] for metric, pair in pairs.items()},
-                net_loss=net,
-                latent=latent,
-                never_acquired=_never(world, net, rng),
-            )
-        )
+        total = {metric: pair.total[:, at] for metric, pair in pairs.items()}
+        outcomes.append(outcome_of(world, intervention.channel, credited, total, share, horizon, rng))
     return outcomes
+
+
+def outcome_of(
+    world: World,
+    channel: str,
+    credited: Mapping[Metric, FloatArray],
+    total: Mapping[Metric, FloatArray],
+    share: FloatArray,
+    horizon: int,
+    rng: np.random.Generator,
+) -> Outcome:
+    """What taking a share of one channel's prominence does to amounts that are given, draw by draw.
+
+    Parameters
+    ----------
+    credited, total
+        Metric -> the channel's and the whole shop's amount on the open path, shape [draw].
+    share
+        Share of the channel's visits that is taken, shape [draw].
+    horizon
+        Days over which users find other ways.
+    rng
+        Of the count noise.
+    """
+    diversion = world.diversion
+    at = diversion.surroundings.channels.index(channel)
+    removed = share * credited["visits"]
+    expected, rivals = diversion.own(at, horizon), diversion.rivals(at, horizon)
+    own = expected + _share_noise(expected, removed, rng)
+    net: dict[Metric, FloatArray] = {"visits": removed * (1.0 - own.sum(axis=1))}
+    latent: dict[Metric, FloatArray] = {"visits": share * lost_share(diversion, at, "visits", horizon)}
+    for metric in YIELDS:
+        if metric not in credited:
+            continue
+        lost = lost_share(diversion, at, metric, horizon)
+        latent[metric] = share * lost
+        kept = (1.0 - lost) * share * credited[metric]
+        noise = np.sqrt(np.abs(kept) * _units(metric, credited)) * _normal(rng, kept.size)
+        net[metric] = share * credited[metric] - kept - noise
+    return Outcome(
+        removed=removed,
+        own=own,
+        rivals=rivals + _share_noise(rivals, removed, rng),
+        credited=credited,
+        total=total,
+        net_loss=net,
+        latent=latent,
+        never_acquired=_never(world, net, rng),
+    )
+
+
+def prior_latent(world: World, channel: str, metric: Metric, share: FloatArray, horizon: int) -> FloatArray:
+    """The share of the credited amount that is lost as the prior alone has it, shape [draw]."""
+    at = world.prior.surroundings.channels.index(channel)
+    return np.asarray(share * lost_share(world.prior, at, metric, horizon))
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> FloatArray:

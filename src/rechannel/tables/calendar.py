@@ -12,6 +12,22 @@ import pyarrow as pa
 
 from rechannel.vocabulary.channel import ALL_MARKETS, EVENT_KINDS, EventKind
 
+HOLIDAYS_OF = {
+    "Asia/Shanghai": "CN",
+    "Asia/Hong_Kong": "HK",
+    "Asia/Macau": "MO",
+    "Asia/Taipei": "TW",
+    "Asia/Singapore": "SG",
+    "Asia/Tokyo": "JP",
+    "Europe/London": "GB",
+    "Europe/Berlin": "DE",
+    "Europe/Paris": "FR",
+    "America/New_York": "US",
+    "America/Chicago": "US",
+    "America/Los_Angeles": "US",
+}
+"""Time zone -> country whose public holidays are used when `events` has no holiday of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -127,6 +127,14 @@ class Diversion:
         share = first[:, None] + (last - first)[:, None] * moved + self.surplus[:, channel, None]
         return np.asarray(share[:, 0] if np.ndim(days) == 0 else share)
 
+    def kept_on(self, channel: int, days: FloatArray) -> FloatArray:
+        """Retained share on single days after the first, spill included, shape [draw, day]."""
+        first = expit(self.retained[:, channel])[:, None]
+        last = expit(self.retained[:, channel] + self.learning[:, channel])[:, None]
+        moved = -np.expm1(-np.asarray(days, dtype=float) / self.learning_days[:, None])
+        beside = self.surplus[:, channel] + self.spill[:, channel].sum(axis=1)
+        return np.asarray(first + (last - first) * moved + beside[:, None])
+
     def own(self, channel: int, days: float) -> FloatArray:
         """Diversion to every own channel averaged over the first `days` days, shape [draw, to]."""
         return np.asarray(self.kept(channel, days)[:, None] * self.weights[:, channel] + self.spill[:, channel])

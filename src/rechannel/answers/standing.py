@@ -1,0 +1,118 @@
+"""How a forecast number stands: the best grade its evidence allows, the checks that cap it, and what is assumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from rechannel.answers.answer import Check, EvidenceItem
+from rechannel.evidence.placebo import coverage_slack
+from rechannel.vocabulary.estimate import FloatArray
+from rechannel.vocabulary.grade import SMALLEST_CONTRACTION, Grade, worst
+from rechannel.world.fitted import World
+from rechannel.world.laplace import LARGEST_DRIFT
+
+INSIDE_90 = 1.6449
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the evidence about one channel allows.
+
+    Attributes
+    ----------
+    cap
+        Best grade of a number that needs to know where visits go.
+    reasons
+        Why it is not higher.
+    checks
+        Shown whether passed or not.
+    evidence
+        Findings used, and the starting range.
+    """
+
+    cap: Grade
+    reasons: tuple[str, ...]
+    checks: tuple[Check, ...]
+    evidence: tuple[EvidenceItem, ...]
+
+    def grade(self, contraction: float | None, *caps: Grade) -> tuple[Grade, tuple[str, ...]]:
+        """Grade and reasons of a number whose latent quantity the data narrowed by `contraction`."""
+        if contraction is not None and contraction < SMALLEST_CONTRACTION:
+            return Grade.D, (*self.reasons, "little_contraction")
+        return worst(self.cap, *caps), self.reasons
+
+
+def contraction(posterior: FloatArray, prior: FloatArray) -> float:
+    """1 - posterior over prior variance of a latent quantity, not below 0."""
+    before = float(prior.var())
+    return max(0.0, 1.0 - float(posterior.var()) / before) if before > 0 else 0.0
+
+
+def standing_of(world: World, channel: str) -> Standing:
+    """Grade cap, checks and evidence for numbers about one channel's diversion."""
+    own = world.findings_on(channel)
+    strong = [finding for finding in own if finding.grade_cap in (Grade.A, Grade.B)]
+    clear = [finding for finding in world.findings if finding.clear]
+    if strong:
+        cap, reasons = min(finding.grade_cap for finding in strong), []
+    elif clear:
+        cap, reasons = Grade.C, ["other_channels_only" if not own else "short_outage"]
+    else:
+        cap, reasons = Grade.D, ["no_evidence"]
+    checks = _checks(world, channel) if clear else []
+    failed = [check.key for check in checks if not check.passed]
+    if any(key in failed for key in ("sampler", "left_out")):
+        cap = worst(cap, Grade.C)
+    if "leaning" in failed:
+        cap = {Grade.A: Grade.B, Grade.B: Grade.C}.get(cap, Grade.D)
+    return Standing(cap, (*reasons, *failed), tuple(checks), _evidence(world, channel))
+
+
+def _checks(world: World, channel: str) -> list[Check]:
+    diversion = world.diversion
+    at = diversion.surroundings.channels.index(channel)
+    kept = expit(diversion.retained[:, at])
+    middle = float(np.median(kept))
+    low, high = (float(value) for value in np.quantile(kept, (0.05, 0.95)))
+    halved, doubled = (float(value) for value in world.leaning[:, at])
+    moved = max(abs(halved - middle), abs(doubled - middle))
+    inside = [abs(score) <= INSIDE_90 for score in diversion.left_out]
+    slack = coverage_slack(len(inside))
+    return [
+        Check("sampler", diversion.drift <= LARGEST_DRIFT, {"drift": round(diversion.drift, 3)}),
+        Check(
+            "left_out",
+            sum(inside) / len(inside) >= 0.9 - slack,
+            {"inside": sum(inside), "count": len(inside)},
+        ),
+        Check(
+            "leaning",
+            moved <= (high - low) / 2,
+            {"halved": round(halved, 3), "doubled": round(doubled, 3), "middle": round(middle, 3)},
+        ),
+    ]
+
+
+def _evidence(world: World, channel: str) -> tuple[EvidenceItem, ...]:
+    """Findings whose fall is clear, those on the channel first, then the starting range."""
+    items = []
+    for finding in sorted(world.findings, key=lambda one: (one.channel != channel, one.start)):
+        if not finding.clear:
+            continue
+        about = finding.channel == channel
+        figures: dict[str, float | str] = {
+            "start": finding.start.isoformat(),
+            "days": finding.days,
+            "retained": round(finding.retained, 4),
+            "retained_sd": round(finding.retained_sd, 4),
+            "own": "yes" if about else "no",
+        }
+        items.append(EvidenceItem(finding.kind, finding.channel, finding.grade_cap if about else Grade.C, figures))
+    at = world.prior.surroundings.channels.index(channel)
+    kept = world.prior.own(at, 90.0).sum(axis=1)
+    low, middle, high = (round(float(value), 4) for value in np.quantile(kept, (0.05, 0.5, 0.95)))
+    items.append(EvidenceItem("prior", "retained_own", Grade.D, {"median": middle, "low": low, "high": high}))
+    return tuple(items)

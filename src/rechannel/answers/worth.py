@@ -1,0 +1,326 @@
+"""Q1: what a channel is really worth - what came through it that would not have come otherwise, quarter by quarter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rechannel.answers.answer import Answer, Provenance
+from rechannel.answers.money import Money
+from rechannel.answers.rows import Coordinates, answered, known, missing_column, refused, unit_of
+from rechannel.answers.standing import Standing, contraction, standing_of
+from rechannel.evidence.baseline import sum_of
+from rechannel.scenario.do import Outcome, outcome_of, prior_latent
+from rechannel.tables.deals import Deal
+from rechannel.tables.panel import Panel, to_date
+from rechannel.vocabulary import numbers
+from rechannel.vocabulary.channel import COUNTED, Metric
+from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantity, Refusal
+from rechannel.vocabulary.grade import Grade
+from rechannel.vocabulary.wording import LANGUAGES, Language, text
+from rechannel.world.fitted import DRAWS, World
+
+SURE = 0.05
+"""Most probability that nothing incremental came, above which a cost per unit is refused."""
+LATER_CREDIT = ("shapley", "removal")
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A calendar quarter as far as the data reach: its name (`*` = only a part) and its rows of the panel."""
+
+    name: str
+    rows: NDArray[np.intp]
+    first: date
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorthQuestion:
+    """What is asked: a channel, and one market or None for all."""
+
+    channel: str
+    market: str | None = None
+
+
+def quarters(panel: Panel) -> tuple[Period, ...]:
+    """Calendar quarters with data, oldest first."""
+    step = 7 if panel.cadence == "weekly" else 1
+    days = [to_date(day) for day in panel.dates]
+    names = [f"{day.year}Q{(day.month + 2) // 3}" for day in days]
+    periods = []
+    for name in dict.fromkeys(names):
+        rows = np.array([index for index, other in enumerate(names) if other == name])
+        year, quarter = int(name[:4]), int(name[-1])
+        first = date(year, 3 * quarter - 2, 1)
+        after = date(year + quarter // 4, 3 * (quarter % 4) + 1, 1)
+        whole = panel.first < first + timedelta(days=step) and panel.last >= after - timedelta(days=step)
+        periods.append(Period(name if whole else f"{name}*", rows, days[rows[0]], step * rows.size))
+    return tuple(periods)
+
+
+def answer_worth(
+    panel: Panel, world: World, question: WorthQuestion, money: Money, deals: Sequence[Deal], provenance: Provenance
+) -> Answer:
+    """Incremental visits, customers, orders, GMV and margin of a channel per quarter, beside last-touch credit.
+
+    Question answered: of what last touch credits to the channel, what would not have come without it? The net loss of
+    its closure over that quarter, had it been closed on the quarter's first day.
+
+    Parameters
+    ----------
+    panel, world
+        The case, and its world fitted on all its data.
+    question
+        Channel and market.
+    money
+        Margin and currency.
+    deals
+        Agreements; the fixed fee of those that ran in a quarter is part of its spend.
+    provenance
+        Stamped on the answer.
+
+    Returns
+    -------
+    Answer
+        Rows with `period` (a quarter, `*` = partly covered): incremental_*, credited_* by method, incrementality by
+        metric, incremental_cac, cost_per_incremental_visit, payback_days. Shapley and removal credit are refused until
+        journeys are folded.
+
+    Notes
+    -----
+    What came is observed, so the interval holds only what is not known about where the visits would have gone.
+    Refusals: `not_in_period`, `no_column`, `no_margin`, `no_spend`, `no_incremental`, `no_journeys`.
+    """
+    standing = standing_of(world, question.channel)
+    rng = np.random.default_rng([provenance.seed, 23])
+    rows: list[Estimate] = []
+    head: list[tuple[Period, Outcome]] = []
+    for period in quarters(panel):
+        amounts = _amounts(panel, question, period)
+        if not amounts.get("visits", 0.0) > 0:
+            why = Refusal("not_in_period", {"channel": question.channel, "column": "visits"}, ("more_history",))
+            rows += [refused(name, unit, why, _at(period, question)) for name, unit in _names(money)]
+            continue
+        credited = {metric: np.full(DRAWS, value) for metric, value in amounts.items()}
+        outcome = outcome_of(world, question.channel, credited, {}, np.ones(DRAWS), period.days, rng)
+        head.append((period, outcome))
+        rows += _period_rows(panel, world, question, money, deals, standing, period, outcome)
+    if not head:
+        why = Refusal("channel_zero", {"channel": question.channel}, ("check_channel",))
+        sentence = {language: why.message(language) for language in LANGUAGES}
+        return Answer("worth", _asked(question), tuple(rows), (), (), (), sentence, provenance, refusal=why)
+    whole = [item for item in head if not item[0].name.endswith("*")] or head
+    headline = next(
+        row
+        for row in rows
+        if row.metric == "incremental_visits" and row.period == whole[-1][0].name and isinstance(row.value, Quantity)
+    )
+    assert isinstance(headline.value, Quantity)
+    return Answer(
+        question="worth",
+        asked=_asked(question),
+        estimates=tuple(rows),
+        daily=(),
+        evidence=standing.evidence,
+        checks=standing.checks,
+        text=_sentences(question, headline, whole[-1][1]),
+        provenance=provenance,
+        grade=headline.value.grade,
+    )
+
+
+def _asked(question: WorthQuestion) -> Mapping[str, str]:
+    asked = {"channel": question.channel}
+    return asked | ({"market": question.market} if question.market else {})
+
+
+def _at(period: Period, question: WorthQuestion) -> Coordinates:
+    return Coordinates(None, None, question.market, period.name)
+
+
+def _amounts(panel: Panel, question: WorthQuestion, period: Period) -> dict[Metric, float]:
+    """What last touch credits to the channel in the quarter, measured days only."""
+    markets = None if question.market is None else (question.market,)
+    at = panel.channel_index(question.channel)
+    found: dict[Metric, float] = {}
+    for metric in COUNTED:
+        if metric in panel.values:
+            values = sum_of(panel, metric, markets)[period.rows, at]
+            if np.isfinite(values).any():
+                found[metric] = float(np.nansum(values))
+    return found
+
+
+def _names(money: Money) -> list[tuple[str, str]]:
+    """Every (metric, unit) of a period without method, in the order of the contract."""
+    names = [(f"incremental_{metric}", unit_of(metric, money.currency)) for metric in COUNTED]
+    return [
+        *names,
+        ("incremental_margin", money.currency),
+        ("incremental_cac", money.currency),
+        ("cost_per_incremental_visit", money.currency),
+        ("payback_days", "days"),
+    ]
+
+
+def _period_rows(
+    panel: Panel,
+    world: World,
+    question: WorthQuestion,
+    money: Money,
+    deals: Sequence[Deal],
+    standing: Standing,
+    period: Period,
+    outcome: Outcome,
+) -> list[Estimate]:
+    """Every row of one quarter."""
+    at = _at(period, question)
+    rows: list[Estimate] = []
+    grades: dict[Metric, tuple[float, Grade, tuple[str, ...]]] = {}
+    for metric in COUNTED:
+        unit = unit_of(metric, money.currency)
+        names = (f"incremental_{metric}", f"credited_{metric}", "incrementality")
+        if metric not in outcome.net_loss:
+            why = (
+                Refusal("not_in_period", {"channel": question.channel, "column": metric}, ("more_history",))
+                if metric in panel.values
+                else missing_column(metric)
+            )
+            rows.append(refused(names[0], unit, why, at))
+            rows += [refused(names[1], unit, why, at, method=method) for method in ("last_touch", *LATER_CREDIT)]
+            rows.append(refused(names[2], "share", why, at, method=metric))
+            continue
+        prior = prior_latent(world, question.channel, metric, np.ones(DRAWS), period.days)
+        narrowed = contraction(outcome.latent[metric], prior)
+        grade, reasons = standing.grade(narrowed)
+        grades[metric] = narrowed, grade, reasons
+        lost, credited = outcome.net_loss[metric], float(outcome.credited[metric][0])
+        rows.append(answered(names[0], unit, lost, grade, at, narrowed=narrowed, reasons=reasons))
+        rows.append(known(names[1], unit, credited, Grade.B, at, method="last_touch"))
+        journeys = Refusal("no_journeys", {}, ())
+        rows += [refused(names[1], unit, journeys, at, method=method) for method in LATER_CREDIT]
+        if credited > 0:
+            rows.append(
+                answered(
+                    names[2],
+                    "share",
+                    lost / credited,
+                    grade,
+                    at,
+                    narrowed=narrowed,
+                    reasons=reasons,
+                    has_mean=False,
+                    method=metric,
+                )
+            )
+        else:
+            why = Refusal("no_incremental", {}, ())
+            rows.append(refused(names[2], "share", why, at, method=metric))
+    return rows + _efficiency(panel, question, money, deals, period, outcome, grades)
+
+
+def _efficiency(
+    panel: Panel,
+    question: WorthQuestion,
+    money: Money,
+    deals: Sequence[Deal],
+    period: Period,
+    outcome: Outcome,
+    grades: Mapping[Metric, tuple[float, Grade, tuple[str, ...]]],
+) -> list[Estimate]:
+    """Margin, cost per incremental customer and visit, and days to pay back."""
+    at, currency = _at(period, question), money.currency
+    rows: list[Estimate] = []
+    margin: FloatArray | None = None
+    if "gmv" not in outcome.net_loss:
+        rows.append(refused("incremental_margin", currency, missing_column("gmv"), at))
+    elif money.margin is None:
+        rows.append(refused("incremental_margin", currency, Refusal("no_margin", {}, ("give_margin",)), at))
+    else:
+        margin = outcome.net_loss["gmv"] * money.margin_draws(DRAWS, 31)
+        narrowed, grade, reasons = grades["gmv"]
+        rows.append(answered("incremental_margin", currency, margin, grade, at, narrowed=narrowed, reasons=reasons))
+    spend = _spend(panel, question, deals, period)
+    no_spend = Refusal("no_spend", {}, ("add_cost",))
+    unclear = Refusal("no_incremental", {}, ("wait_for_data",))
+    for name, metric in (("incremental_cac", "new_customers"), ("cost_per_incremental_visit", "visits")):
+        gained = outcome.net_loss.get(metric)  # type: ignore[call-overload]
+        if gained is None:
+            rows.append(refused(name, currency, missing_column(metric), at))
+        elif spend is None:
+            rows.append(refused(name, currency, no_spend, at))
+        elif float((gained <= 0).mean()) > SURE:
+            rows.append(refused(name, currency, unclear, at))
+        else:
+            _, grade, reasons = grades[metric]  # type: ignore[index]
+            ratio = spend / np.maximum(gained, np.quantile(gained[gained > 0], 0.01))
+            rows.append(answered(name, currency, ratio, grade, at, reasons=reasons, has_mean=False))
+    if margin is None:
+        why = rows[0].value
+        assert isinstance(why, Refusal)
+        rows.append(refused("payback_days", "days", why, at))
+    elif spend is None:
+        rows.append(refused("payback_days", "days", no_spend, at))
+    elif float((margin <= 0).mean()) > SURE:
+        rows.append(refused("payback_days", "days", unclear, at))
+    else:
+        _, grade, reasons = grades["gmv"]
+        days = spend * period.days / np.maximum(margin, np.quantile(margin[margin > 0], 0.01))
+        rows.append(answered("payback_days", "days", days, grade, at, reasons=reasons, has_mean=False))
+    return rows
+
+
+def _spend(panel: Panel, question: WorthQuestion, deals: Sequence[Deal], period: Period) -> float | None:
+    """Cost of the channel in the quarter with the fixed fees that ran in it; None when neither is known."""
+    found: list[float] = []
+    if "cost" in panel.values:
+        markets = None if question.market is None else (question.market,)
+        values = sum_of(panel, "cost", markets)[period.rows, panel.channel_index(question.channel)]
+        if np.isfinite(values).any():
+            found.append(float(np.nansum(values)))
+    last = period.first + timedelta(days=period.days - 1)
+    for deal in deals:
+        if deal.channel != question.channel or deal.fixed_fee is None:
+            continue
+        start, end = max(deal.start or period.first, period.first), min(deal.end or last, last)
+        if end >= start:
+            found.append(deal.fixed_fee * ((end - start).days + 1) / 365)
+    return sum(found) if found and sum(found) > 0 else None
+
+
+def _sentences(question: WorthQuestion, headline: Estimate, outcome: Outcome) -> dict[Language, str]:
+    """What the channel brought in the last whole quarter, and how much of its credit is incremental."""
+    assert isinstance(headline.value, Quantity)
+    quantiles = headline.value.quantiles
+    low, high = quantiles.interval()
+    credited = float(outcome.credited["visits"][0])
+    share = outcome.net_loss["visits"] / credited
+    a, middle, b = (float(value) for value in np.quantile(share, (0.05, 0.5, 0.95)))
+    sentences: dict[Language, str] = {}
+    for language in LANGUAGES:
+        period = numbers.quarter((headline.period or "").rstrip("*"), language)
+        first = text(
+            "answer.worth" if low > 0 else "answer.worth_unclear",
+            language,
+            period=period,
+            channel=question.channel,
+            amount=numbers.with_span(quantiles.median, low, high, language),
+            interval=numbers.span(low, high, language),
+            what=text("answer.worth_visits", language),
+            credited=numbers.number(credited, language, width=high - low),
+        )
+        second = text(
+            "answer.worth_trend",
+            language,
+            share=numbers.percent(middle),
+            interval=numbers.percent_span(a, b),
+            grade=str(headline.value.grade),
+            meaning=text(f"grade.{headline.value.grade}", language),
+        )
+        sentences[language] = f"{first}{' ' if language == 'en' else ''}{second}"
+    return sentences
