@@ -192,7 +192,7 @@ def test_the_front_door_answers_and_checks_its_call(public_case: Case) -> None:
         {"channel": "wechat_discovr"},
         {"market": "east"},
         {"horizons": (0,)},
-        {"severity": 0.0},
+        {"severity": -0.1},
         {"severity": 1.5},
     ):
         arguments = {"channel": "wechat_discover", "horizons": (30,), **call}
