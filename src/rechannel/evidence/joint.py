@@ -13,9 +13,11 @@ from rechannel.evidence.series import (
     Forecast,
     Grid,
     SeriesFit,
+    collapse,
     fit_series,
     forecast,
     mean_path,
+    posterior,
     scout_grid,
     smoothed_residuals,
 )
@@ -81,16 +83,20 @@ def fit_channel(
 
     def fit(log_scale: bool, points: Grid | None) -> SeriesFit:
         scaled = np.log(y) if log_scale else y
-        unit = 1.0 if log_scale else max(float(np.abs(y).mean()), 1e-12)
-        guess = innovation_guess(scaled)
-        return fit_series(
-            scaled, columns, days, (guess / (design.prior_sd * unit)) ** 2, grid=points, scale_guess=guess
-        )
+        guess, precision = _prior(design, y, log_scale)
+        return fit_series(scaled, columns, days, precision, grid=points, scale_guess=guess)
 
     if is_log is None:
         scouts = scout_grid()
         is_log = positive and fit(True, scouts).log_evidence - float(np.log(y).sum()) > fit(False, scouts).log_evidence
     return ChannelSeries(metric, channel, values, design, training, is_log, fit(is_log, grid))
+
+
+def _prior(design: Design, y: FloatArray, is_log: bool) -> tuple[float, FloatArray]:
+    """A guess of the innovation sd, and the coefficients' prior precision in its unit, shape [column]."""
+    guess = innovation_guess(np.log(y) if is_log else y)
+    unit = 1.0 if is_log else max(float(np.abs(y).mean()), 1e-12)
+    return guess, (guess / (design.prior_sd * unit)) ** 2
 
 
 def pooled_instance_sd(series: Sequence[ChannelSeries]) -> float:
@@ -100,17 +106,14 @@ def pooled_instance_sd(series: Sequence[ChannelSeries]) -> float:
     """
     if not any(one.design.instance.any() for one in series):
         return INSTANCE_SD
-    evidence = []
-    for sd in INSTANCE_SDS:
-        total = 0.0
-        for one in series:
-            before = int(np.flatnonzero(one.training)[-1]) + 1
-            design = one.design.with_instance_sd(sd)
-            tried = fit_channel(
-                one.metric, one.channel, one.values, design, before, is_log=one.is_log, grid=scout_grid()
-            )
-            total += tried.fit.log_evidence
-        evidence.append(total)
+    evidence = np.zeros(len(INSTANCE_SDS))
+    for one in series:
+        days = np.flatnonzero(one.training).astype(np.int64)
+        y = one.values[days]
+        points = collapse(np.log(y) if one.is_log else y, one.design.columns[days], days, scout_grid())
+        for at, sd in enumerate(INSTANCE_SDS):
+            guess, precision = _prior(one.design.with_instance_sd(sd), y, one.is_log)
+            evidence[at] += posterior(points, precision, guess).log_evidence
     return INSTANCE_SDS[int(np.argmax(evidence))]
 
 

@@ -144,6 +144,49 @@ def fit_series(
     Returns
     -------
     SeriesFit
+    """
+    points = collapse(y, design, days, default_grid() if grid is None else grid)
+    return posterior(points, prior_precision, scale_guess)
+
+
+@dataclass(frozen=True, slots=True)
+class Collapsed:
+    """A series with level and AR integrated out, before any prior of its coefficients.
+
+    Attributes
+    ----------
+    grid
+        Points, n of them.
+    gram
+        ``[X y]' V^-1 [X y]`` at each point, shape [point, column + 1, column + 1].
+    log_det
+        Log determinant of V with its flat level, shape [point].
+    level_row, level_variance
+        Level on the last observed day on [X y], and its variance, shapes [point, column + 1] and [point].
+    last_x, last_y, last_day
+        Design row, value and day number of the last observed day.
+    count
+        Observed days.
+    """
+
+    grid: Grid
+    gram: FloatArray
+    log_det: FloatArray
+    level_row: FloatArray
+    level_variance: FloatArray
+    last_x: FloatArray
+    last_y: float
+    last_day: int
+    count: int
+
+
+def collapse(y: FloatArray, design: FloatArray, days: NDArray[np.int64], grid: Grid) -> Collapsed:
+    """Integrate level and AR out of one series; nearly all of the work of a fit, shared by every prior.
+
+    Parameters
+    ----------
+    y, design, days, grid
+        As in `fit_series`.
 
     Notes
     -----
@@ -152,7 +195,6 @@ def fit_series(
     Source of the collapse: Durbin and Koopman, Time Series Analysis by State Space Methods (2012), section 5.7;
     the tridiagonal form is Rue and Held, Gaussian Markov Random Fields (2005), chapter 3.
     """
-    grid = default_grid() if grid is None else grid
     n, k = design.shape
     joined = np.empty((n, k + 1), order="F")
     joined[:, :k] = design
@@ -203,7 +245,13 @@ def fit_series(
             level_row[point] = smooth[-1]
             level_variance[point] = 1 / pivots[-1]
         at = upto
+    return Collapsed(grid, gram, log_det, level_row, level_variance, design[-1], float(y[-1]), int(days[-1]), n)
 
+
+def posterior(points: Collapsed, prior_precision: FloatArray, scale_guess: float = 0.0) -> SeriesFit:
+    """The fit of a collapsed series under one prior; parameters as in `fit_series`."""
+    gram = points.gram
+    k = gram.shape[1] - 1
     normal = gram[:, :k, :k] + np.diag(prior_precision)
     chol = np.linalg.cholesky((normal + normal.transpose(0, 2, 1)) / 2)
     inverse = np.linalg.inv(chol)
@@ -212,10 +260,10 @@ def fit_series(
     guess_weight = 1.0 if scale_guess > 0 else 0.0
     squares = gram[:, k, k] - (projected**2).sum(axis=1) + guess_weight * scale_guess**2
     squares = np.maximum(squares, 1e-300)
-    df = n - 1 + guess_weight
+    df = points.count - 1 + guess_weight
     log_posterior = (
-        grid.log_prior
-        - 0.5 * log_det
+        points.grid.log_prior
+        - 0.5 * points.log_det
         - np.log(np.einsum("pii->pi", chol)).sum(axis=1)
         + 0.5 * float(np.log(prior_precision).sum())
         - 0.5 * df * np.log(squares)
@@ -226,18 +274,18 @@ def fit_series(
     keep = np.flatnonzero(weight > NEGLIGIBLE)
     weight = weight[keep] / weight[keep].sum()
     return SeriesFit(
-        grid=grid.only(keep),
+        grid=points.grid.only(keep),
         weight=weight,
         coefficients=coefficients[keep],
         factor=inverse[keep].transpose(0, 2, 1),
         rate=squares[keep] / df,
         df=float(df),
-        level_at=level_row[keep, k],
-        level_on=level_row[keep, :k],
-        level_variance=level_variance[keep],
-        last_x=design[-1],
-        last_y=float(y[-1]),
-        last_day=int(days[-1]),
+        level_at=points.level_row[keep, k],
+        level_on=points.level_row[keep, :k],
+        level_variance=points.level_variance[keep],
+        last_x=points.last_x,
+        last_y=points.last_y,
+        last_day=points.last_day,
         log_evidence=log_evidence,
     )
 
