@@ -74,10 +74,8 @@ def standing_of(world: World, channel: str) -> Standing:
 def _checks(world: World, channel: str) -> list[Check]:
     diversion = world.diversion
     at = diversion.surroundings.channels.index(channel)
-    kept = expit(diversion.retained[:, at])
-    middle = float(np.median(kept))
-    low, high = (float(value) for value in np.quantile(kept, (0.05, 0.95)))
-    halved, doubled = (float(value) for value in world.leaning[:, at])
+    low, high = (float(value) for value in np.quantile(expit(diversion.retained[:, at]), (0.05, 0.95)))
+    middle, halved, doubled = (float(value) for value in world.leaning[:, at])
     moved = max(abs(halved - middle), abs(doubled - middle))
     inside = [abs(score) <= INSIDE_90 for score in diversion.left_out]
     slack = coverage_slack(len(inside))

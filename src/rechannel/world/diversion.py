@@ -12,7 +12,7 @@ from scipy.special import expit
 from rechannel.evidence.finding import Finding
 from rechannel.vocabulary.channel import Metric
 from rechannel.vocabulary.estimate import FloatArray
-from rechannel.world.laplace import Posterior, sample_posterior
+from rechannel.world.laplace import Posterior, posterior_mode, sample_posterior
 from rechannel.world.priors import Normal, Priors
 
 YIELDS: tuple[Metric, ...] = ("orders", "gmv", "new_customers")
@@ -322,7 +322,6 @@ def fit_diversion(
     *,
     draws: int,
     seed: int,
-    refine: bool = True,
 ) -> Diversion:
     """Learn every diversion row from the prior, the channels' shares and the ledger.
 
@@ -339,8 +338,6 @@ def fit_diversion(
         Ranges before any data.
     draws, seed
         Joint draws wanted, and their seed.
-    refine
-        False for a quick Gaussian look.
 
     Returns
     -------
@@ -354,10 +351,20 @@ def fit_diversion(
     The posterior is sampled by `laplace.sample_posterior`.
     """
     model = _Model(around, findings, priors)
-    posterior = sample_posterior(
-        model.size, model.readings, model.predict, model.whitener, draws=draws, seed=seed, refine=refine
-    )
+    posterior = sample_posterior(model.size, model.readings, model.predict, model.whitener, draws=draws, seed=seed)
     return _assemble(model, posterior, draws, seed)
+
+
+def likeliest_retained(around: Surroundings, findings: Sequence[Finding], priors: Priors) -> FloatArray:
+    """Retained share of every channel at the most probable parameters, shape [channel]: a quick look, no draws."""
+    model = _Model(around, findings, priors)
+    theta, _ = posterior_mode(model.size, model.readings, model.predict, model.whitener)
+    whole = np.concatenate([theta, np.zeros(2 + len(around.channels))])[None, :]
+    levels = [
+        model.parts(whole, channel, model.row_at.get(channel, model.size))[0][0]
+        for channel in range(len(around.channels))
+    ]
+    return np.asarray(expit(np.array(levels)))
 
 
 def _assemble(model: _Model, posterior: Posterior, count: int, seed: int) -> Diversion:

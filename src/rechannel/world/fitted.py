@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-from scipy.special import expit
 
 from rechannel.evidence.baseline import Baseline, fit_baseline, sum_of
 from rechannel.evidence.finding import Finding
@@ -18,7 +17,7 @@ from rechannel.tables.panel import Panel
 from rechannel.tables.rivals import RivalFigure, firms
 from rechannel.vocabulary.channel import Channel, Metric
 from rechannel.vocabulary.estimate import FloatArray
-from rechannel.world.diversion import YIELDS, Diversion, Surroundings, fit_diversion
+from rechannel.world.diversion import YIELDS, Diversion, Surroundings, fit_diversion, likeliest_retained
 from rechannel.world.priors import Priors
 
 RECENT_DAYS = 91
@@ -41,7 +40,8 @@ class World:
     prior
         The same without the ledger: what contraction is measured against.
     leaning
-        Retained share's median when the prior's width is halved and doubled, shape [2, channel].
+        Most probable retained share with the prior's width as it is, halved and doubled, shape [3, channel]; empty
+        without a clear finding.
     prominence
         Draws of kappa: removed share = severity ** kappa, shape [draw].
     """
@@ -110,19 +110,8 @@ def fit_world(
     widened = tuple(finding.widened(max(1.0, float(calibration.widen(float(finding.days))))) for finding in findings)
     diversion = fit_diversion(around, widened, priors, draws=DRAWS, seed=seed)
     prior = fit_diversion(around, (), priors, draws=DRAWS, seed=seed)
-    leaning = np.array(
-        [
-            np.median(
-                expit(
-                    fit_diversion(
-                        around, widened, priors.with_width(factor), draws=1024, seed=seed, refine=False
-                    ).retained
-                ),
-                axis=0,
-            )
-            for factor in (0.5, 2.0)
-        ]
-    )
+    widths = (1.0, 0.5, 2.0) if any(finding.clear for finding in findings) else ()
+    leaning = np.array([likeliest_retained(around, widened, priors.with_width(factor)) for factor in widths])
     return World(
         panel=panel,
         events=tuple(events),

@@ -10,8 +10,8 @@ import numpy as np
 
 from rechannel.vocabulary.estimate import FloatArray
 
-STEPS = 40
-TOLERANCE = 1e-5
+STEPS, ROUNDS_OF_WHITENING = 40, 2
+TOLERANCE = 1e-3
 DIFFERENCE = 1e-4
 LARGEST_K = 0.7
 """Tail index up to which importance weights alone would do."""
@@ -87,7 +87,6 @@ def sample_posterior(
     *,
     draws: int,
     seed: int,
-    refine: bool = True,
 ) -> Posterior:
     """Draw from ``exp(-|theta|^2/2) x product of normal likelihoods``.
 
@@ -103,8 +102,6 @@ def sample_posterior(
         (reading, theta [parameter]) -> matrix W with W cov W' = 1, [value, value]; taken at the mode.
     draws, seed
         How many draws (even), and the seed.
-    refine
-        Whether draws are moved after resampling.
 
     Returns
     -------
@@ -123,12 +120,7 @@ def sample_posterior(
     normal = np.concatenate([half, -half])
     if not readings:
         return Posterior(normal, float("-inf"), 0.0, ())
-    mode = np.zeros(size)
-    matrices = [whitener(reading, mode) for reading in readings]
-    for _ in range(2):
-        mode = _mode(mode, readings, matrices, predict)
-        matrices = [whitener(reading, mode) for reading in readings]
-    mode = _mode(mode, readings, matrices, predict)
+    mode, matrices = posterior_mode(size, readings, predict, whitener)
     jacobian = _jacobian(mode, readings, matrices, predict)
     precision = np.eye(size) + jacobian.T @ jacobian
     factor = np.linalg.inv(np.linalg.cholesky(precision))
@@ -145,7 +137,7 @@ def sample_posterior(
     chosen = chosen[rng.permutation(draws)]
     theta, target = theta[chosen], target[chosen]
     drift = 0.0
-    for _ in range(ROUNDS if refine else 0):
+    for _ in range(ROUNDS):
         before = theta.mean(axis=0), theta.std(axis=0)
         root = np.linalg.cholesky((1 - SHRUNK) * np.cov(theta.T) + SHRUNK * (factor.T @ factor) + 1e-9 * np.eye(size))
         scores = np.linalg.solve(root, (theta - before[0]).T).T
@@ -162,6 +154,20 @@ def sample_posterior(
         moved = np.abs(theta.mean(axis=0) - before[0]) / before[1], np.abs(theta.std(axis=0) / before[1] - 1)
         drift = float(max(moved[0].max(), moved[1].max()))
     return Posterior(theta, k, drift, _left_out(mode, readings, matrices, predict, jacobian, factor))
+
+
+def posterior_mode(
+    size: int,
+    readings: Sequence[R],
+    predict: Callable[[R, FloatArray], FloatArray],
+    whitener: Callable[[R, FloatArray], FloatArray],
+) -> tuple[FloatArray, list[FloatArray]]:
+    """The most probable parameters, shape [parameter], and every reading's whitener there; arguments as above."""
+    mode = np.zeros(size)
+    for _ in range(ROUNDS_OF_WHITENING):
+        matrices = [whitener(reading, mode) for reading in readings]
+        mode = _mode(mode, readings, matrices, predict)
+    return mode, [whitener(reading, mode) for reading in readings]
 
 
 def _left_out(
