@@ -192,8 +192,8 @@ def _scale(z: FloatArray, horizon: FloatArray, weights: FloatArray) -> tuple[flo
     """Posterior mean of level and slope of log lambda under a t likelihood, on a grid."""
     if z.size == 0:
         return 0.0, 0.0
-    levels = np.linspace(-4 * PRIOR_SD, 4 * PRIOR_SD, 81)
-    slopes = np.linspace(-3 * SLOPE_SD, 3 * SLOPE_SD, 25)
+    levels = np.linspace(-4 * PRIOR_SD, 4 * PRIOR_SD, 41)
+    slopes = np.linspace(-3 * SLOPE_SD, 3 * SLOPE_SD, 13)
     log_horizon = np.log(horizon / REFERENCE_HORIZON)
     log_scale = levels[:, None, None] + slopes[None, :, None] * log_horizon
     density = -(TAIL_DF + 1) / 2 * np.log1p((z / NORMAL_UNDER_TAIL / np.exp(log_scale)) ** 2 / TAIL_DF) - log_scale

@@ -15,7 +15,7 @@ TOLERANCE = 1e-3
 DIFFERENCE = 1e-4
 LARGEST_K = 0.7
 """Tail index up to which importance weights alone would do."""
-ROUNDS, MOVES, REACH = 5, 8, 0.8
+ROUNDS, MOVES, REACH = 5, 6, 0.8
 """Looks at the draws, moves between two of them, and how far a move goes, in standard deviations of the Gaussian."""
 SHRUNK = 0.2
 """Weight of the first Gaussian in the one whose shape the draws have: resampled draws repeat."""
