@@ -449,7 +449,7 @@ class _Horizon:
             )
             to_rivals = contraction(rivals.sum(axis=1), prior_rivals.sum(axis=1))
             rows.append(row("to_rivals", None, outcome.to_rivals, to_rivals, Grade.C))
-            rows.append(row("lost_outside", None, outcome.outside, outside, Grade.C))
+            rows.append(row("lost_outside", None, outcome.outside, outside))
             for index, firm in enumerate(firms):
                 narrow = contraction(rivals[:, index], prior_rivals[:, index])
                 rows.append(row("diversion", firm, outcome.rivals[:, index], narrow, Grade.C))
