@@ -391,7 +391,7 @@ def _assemble(model: _Model, posterior: Posterior, count: int, seed: int) -> Div
         weights[:] = 0.0
         surplus[:] = 0.0
         retained[:] = -np.inf
-    learning = priors.learning * fresh(n)
+    learning = priors.learning.centre + priors.learning.sd * fresh(n)
     days = np.exp(priors.learning_days.centre + priors.learning_days.sd * fresh(1)[:, 0])
     common, own = fresh(1), fresh(n)
     mixed = np.sqrt(priors.rivals_shared) * common + np.sqrt(1 - priors.rivals_shared) * own

@@ -52,7 +52,8 @@ class Priors:
         Sd, on the logit of the retained share, of how an outage differs from a closure: users who are not told give up
         more, or learn less. Half of it is common to all outages of a case.
     learning, learning_days
-        Sd on the same scale of how far the retained share moves after the first days of a closure; log days it takes.
+        How far, on the same scale, the retained share moves after the first days of a closure - users learn other ways,
+        and lose the habit of coming at all; log days it takes.
     carried
         Logit of how far conversion belongs to the visitor and goes along (1) or to the place (0).
     keener
@@ -80,8 +81,8 @@ class Priors:
     deferral_outage: Normal = Normal(-1.5, 0.8)
     deferral_lasting: Normal = Normal(-3.0, 0.8)
     released: Normal = Normal(0.6, 0.8)
-    bias: float = 0.4
-    learning: float = 0.3
+    bias: float = 0.5
+    learning: Normal = Normal(0.1, 0.35)
     learning_days: Normal = Normal(3.2, 0.6)
     carried: Normal = Normal(0.0, 1.2)
     keener: Mapping[Metric, float] = field(default_factory=lambda: {"orders": 0.15, "gmv": 0.15, "new_customers": 0.1})
