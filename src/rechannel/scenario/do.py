@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from rechannel.scenario.interventions import Demote
 from rechannel.vocabulary.channel import Metric
@@ -158,8 +157,16 @@ def outcome_of(
         total=total,
         net_loss=net,
         latent=latent,
-        never_acquired=_never(world, net, rng),
+        never_acquired=_never(diversion, net, horizon),
     )
+
+
+def _never(diversion: Diversion, net: Mapping[Metric, FloatArray], horizon: int) -> FloatArray | None:
+    """New customers lost in the window, less those of them who will come after it, shape [draw]."""
+    if "new_customers" not in net:
+        return None
+    still_to_come = (diversion.postponed - diversion.late(horizon)) / (1.0 - diversion.late(horizon))
+    return np.asarray(net["new_customers"] * (1.0 - still_to_come))
 
 
 def prior_latent(world: World, channel: str, metric: Metric, share: FloatArray, horizon: int) -> FloatArray:
@@ -186,12 +193,3 @@ def _units(metric: Metric, credited: Mapping[Metric, FloatArray]) -> FloatArray 
     if "orders" not in credited:
         return 0.0
     return np.asarray(BASKET_SPREAD * np.abs(credited["gmv"]) / np.maximum(credited["orders"], 1.0))
-
-
-def _never(world: World, net: Mapping[Metric, FloatArray], rng: np.random.Generator) -> FloatArray | None:
-    """New customers lost, less those who only come later."""
-    if "new_customers" not in net:
-        return None
-    prior = world.priors.postponed_customers
-    postponed = expit(prior.centre + prior.sd * _normal(rng, net["new_customers"].size))
-    return np.asarray(net["new_customers"] * (1.0 - postponed))

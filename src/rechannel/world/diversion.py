@@ -89,6 +89,8 @@ class Diversion:
         How far conversion goes along with the visitor, shape [draw].
     selection
         Metric -> log of what diverted visits yield beyond that, shape [draw].
+    postponed, postponed_days
+        Part of the new customers not won elsewhere that only comes later, and days until it does, shape [draw].
     pareto_k
         Tail index of the first importance weights.
     drift
@@ -108,6 +110,8 @@ class Diversion:
     rival_weights: FloatArray
     carried: FloatArray
     selection: Mapping[Metric, FloatArray]
+    postponed: FloatArray
+    postponed_days: FloatArray
     pareto_k: float
     drift: float
     left_out: tuple[float, ...]
@@ -147,13 +151,21 @@ class Diversion:
     def yield_kept(self, channel: int, metric: Metric, days: float) -> FloatArray:
         """Of what the channel yields, the share that its diverted visits yield elsewhere, shape [draw].
 
-        Log conversion of diverted visits = destination's + carried x (origin - destination) + selection.
+        Log conversion of diverted visits = destination's + carried x (origin - destination) + selection; new customers
+        who are only postponed come back within the window as time goes by.
         """
         count = len(self.surroundings.channels)
         relative = _relative(self.surroundings.yields.get(metric, np.full(count, np.nan)), channel)
         weight = relative[None, :] ** (1.0 - self.carried[:, None])
-        share = (self.own(channel, days) * weight).sum(axis=1)
-        return np.asarray(share * np.exp(self.selection[metric]))
+        share = (self.own(channel, days) * weight).sum(axis=1) * np.exp(self.selection[metric])
+        if metric == "new_customers":
+            share = share + np.maximum(1.0 - share, 0.0) * self.late(days)
+        return np.asarray(share)
+
+    def late(self, days: float) -> FloatArray:
+        """Of the new customers not won elsewhere at once, those who come later within the window, shape [draw]."""
+        come = 1.0 + self.postponed_days / days * np.expm1(-days / self.postponed_days)
+        return np.asarray(self.postponed * come)
 
 
 def _relative(per_visit: FloatArray, channel: int) -> FloatArray:
@@ -416,6 +428,8 @@ def _assemble(model: _Model, posterior: Posterior, count: int, seed: int) -> Div
         rival_weights=spread,
         carried=model.carried(theta),
         selection={metric: model.selection(theta, metric) for metric in YIELDS},
+        postponed=expit(priors.postponed_customers.centre + priors.postponed_customers.sd * fresh(1)[:, 0]),
+        postponed_days=np.exp(priors.postponed_days.centre + priors.postponed_days.sd * fresh(1)[:, 0]),
         pareto_k=posterior.pareto_k,
         drift=posterior.drift,
         left_out=tuple(

@@ -63,8 +63,9 @@ class Priors:
         Its sd, shared by all metrics and of one metric.
     prominence
         Sd of log kappa: removed share = severity ** kappa.
-    postponed_customers
-        Logit of the part of lost new customers that is only postponed.
+    postponed_customers, postponed_days
+        Logit of the part of new customers not won elsewhere that is only postponed - they stay within reach and come
+        later by another channel; log days until they do.
     relative_yield
         Sd of the log of a channel's yield per visit relative to the shop's, where only totals are known.
     """
@@ -89,6 +90,7 @@ class Priors:
     selection: tuple[float, float] = (0.2, 0.15)
     prominence: float = 0.4
     postponed_customers: Normal = Normal(-1.1, 0.8)
+    postponed_days: Normal = Normal(4.1, 0.6)
     relative_yield: float = 0.5
 
     def with_width(self, factor: float) -> Priors:
