@@ -64,6 +64,8 @@ def _shown(item: EvidenceItem, key: str, value: float | str, reader: Reader) -> 
             return numbers.day(date.fromisoformat(value), language)
         if key == "own":
             return text(f"report.figure.own_{'yes' if value == 'yes' else 'no'}", language)
+        if key == "host":
+            return phrases.host_name(value, language)
         return reader.facts.display(value, language) if key == "goes_to" else value
     if key in SHARES or item.figures.get("unit") == "share" or (item.kind in STATED and item.label in SHARED):
         return numbers.percent(value)
