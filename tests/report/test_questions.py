@@ -145,7 +145,7 @@ def test_a_card_shows_the_number_beside_last_touch() -> None:
     assert risk.beside == "Last touch says 3.60M visits"
     assert close.beside == "Last touch says 1.23M visits"
     assert value.unit.endswith("Q3 2025")
-    assert value.number.startswith("CNY")
+    assert value.unit.startswith("Incremental visits")
     assert value.likelihood == ""
     only_parts = [replace(row, period="2025Q4*") for row in made_worth().estimates if row.period == "2025Q4*"]
     last = headline(replace(made_worth(), estimates=tuple(only_parts)))

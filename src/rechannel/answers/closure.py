@@ -410,7 +410,7 @@ class _Horizon:
             )
         ]
         if not (left_visits > 1).all():
-            why = Refusal("nothing_left", {"channel": self.question.channel}, ("ask_severity",))
+            why = Refusal("nothing_left", {"channel": self.question.channel}, ("ask_smaller_severity",))
             return [*rows, refused("conversion_rate_closed", "share", why, self.at)]
         _, grade, reasons = self._latent("orders")
         closed = left_orders / left_visits

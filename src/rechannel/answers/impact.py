@@ -281,7 +281,7 @@ def _horizon_rows(
         put(row)
     fell = float(np.quantile(removed, 0.05)) > 0
     no_fall = Refusal("did_not_fall", {"channel": question.channel}, ("check_day", "shorter_horizon"))
-    no_rivals = Refusal("no_rivals", {}, ("add_rivals",))
+    unsplit = Refusal("rivals_unmeasured", {}, ("ask_closure",))
     others = [index for index in range(len(visits.channels)) if index != closed]
     if fell:
         ratios = gains[:, others] / removed[:, None]
@@ -314,7 +314,7 @@ def _horizon_rows(
     names = _row_names(visits.channels, question, money)
     for name, unit, channel in names:
         if (name, channel) not in rows:
-            why = no_fall if name in ("retained_own", "diversion") else no_rivals
+            why = no_fall if name in ("retained_own", "diversion") else unsplit
             put(refused(name, unit, why, Coordinates(horizon, channel, question.market)))
     head = rows["net_loss_visits", None].value
     assert isinstance(head, Quantity)

@@ -17,7 +17,7 @@ LIKELIHOODS: tuple[tuple[float, str], ...] = (
 """Smallest probability -> `report.likelihood.<key>`; the terms of IPCC AR5, narrowest first."""
 
 SHARES = ("share", "ratio", "rate")
-SHARE_FIGURES = ("coverage", "halved", "doubled", "middle")
+SHARE_FIGURES = ("coverage", "halved", "doubled", "middle", "share")
 """Figures of checks that are shares."""
 SMALL, TWO_DECIMALS = 10.0, 0.1
 
@@ -152,7 +152,15 @@ def changes(row: Estimate, language: Language) -> tuple[str, ...]:
 
 def figures_line(figures: dict[str, float | str], language: Language) -> dict[str, str]:
     """Figures of a check or an evidence item, ready to print."""
-    return {key: value if isinstance(value, str) else _figure(key, value, language) for key, value in figures.items()}
+    return {
+        key: _word(key, value) if isinstance(value, str) else _figure(key, value, language)
+        for key, value in figures.items()
+    }
+
+
+def _word(key: str, value: str) -> str:
+    """The user's words as they are; names of public metrics without their underscores."""
+    return value.replace("_", " ") if key == "metric" else value
 
 
 def _figure(key: str, value: float, language: Language) -> str:
