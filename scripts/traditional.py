@@ -20,6 +20,9 @@ OVERRIDES = {
     "台風": "颱風",
     "系統聯絡": "系統關聯",
     "資料質量": "資料品質",
+    "視窗": "窗口",
+    "“": "「",
+    "”": "」",
 }
 """Terms for which the converter's form is unsuitable (checked by a reader)."""
 

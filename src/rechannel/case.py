@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -38,6 +38,7 @@ __all__ = ["Case", "CreatedCase", "Run", "new_case", "open_case"]
 EARLIEST_DAY, LATEST_DAY = 28, 365
 """A question's day lies from 28 days after the first row to 365 days after the last."""
 RUN_HORIZONS = (30, 90)
+Progress = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class Run:
     folder: Path
     answers: tuple[Answer, ...]
     pages: tuple[Path, ...]
+
+
+def _quiet(question: str, channel: str) -> None:
+    """The progress of a run that nobody watches."""
 
 
 def open_case(folder: str | Path) -> Case:
@@ -166,7 +171,8 @@ class Case:
         if told is not None and told >= on:
             raise CallError("RC325", announced=told.isoformat(), on=on.isoformat())
         question = ImpactQuestion(channel, on, tuple(horizons), market, told, smallest_effect)
-        return answer_impact(self.panel, self.events, question, self._money(channel, on), self._provenance())
+        margin, stamp = self._money(channel, on), self._provenance()
+        return answer_impact(self.panel, self.events, question, margin, stamp, self.config.channels)
 
     def closure(
         self,
@@ -225,7 +231,8 @@ class Case:
         if channel not in self.panel.channels:
             raise CallError("RC320", channel=channel, nearest=nearest(channel, self.panel.channels))
         money = self._money(channel, self.panel.last)
-        return answer_worth(self.panel, self.world, WorthQuestion(channel), money, self.deals, self._provenance())
+        question, stamp = WorthQuestion(channel), self._provenance()
+        return answer_worth(self.panel, self.world, question, money, self.deals, stamp, self.config.channels)
 
     def exposure(self) -> Answer:
         """Which channel should worry me? See `answers.exposure.answer_exposure` (CallError RC322 without `daily`)."""
@@ -249,14 +256,21 @@ class Case:
             loss = self.impact(channel, exits[-1].start).refusal if self.is_public else None
         return answer_record(self.public, loss, self.config.currency, self._provenance())
 
-    def run(self) -> Run:
+    def run(self, progress: Progress | None = None) -> Run:
         """Ask every question the data allow, store the answers under `runs/` and publish the report.
 
         Every channel is closed in turn; every closure and demotion in `events` is forecast as on its eve and measured
         where the data reach past it; without `daily` the public record is read, and each of them is answered from
-        declared ranges.
+        declared ranges. An interruption leaves nothing.
+
+        Parameters
+        ----------
+        progress
+            Called with the question about to be answered and its channel (empty when it has none), then with `report`.
         """
-        answers = self._public_answers() if self.is_public else self._daily_answers()
+        tell = progress or _quiet
+        answers = self._public_answers() if self.is_public else self._daily_answers(tell)
+        tell("report", "")
         with self.folder.new_run() as pending:
             (pending.folder / "answers").mkdir()
             for answer in answers:
@@ -276,10 +290,11 @@ class Case:
             answers.append(self.impact(event.channel, event.start))
         return tuple(answers)
 
-    def _daily_answers(self) -> tuple[Answer, ...]:
+    def _daily_answers(self, tell: Progress) -> tuple[Answer, ...]:
         """Exposure, then every closure and demotion of one channel - as seen on its eve, its channel's worth, and what
         did happen; without one, the most exposed channel is closed on the day after the data.
         """
+        tell("exposure", "")
         exposure = self.exposure()
         answers, worth = [exposure], dict[str, Answer]()
         for event in self.events:
@@ -290,13 +305,17 @@ class Case:
                 continue
             severity = 1.0 if event.kind == "closure" else event.severity
             if severity is not None:
+                tell("closure", channel)
                 answers.append(self.closure(channel, event.start, severity=severity, market=event.market))
             if channel not in worth:
+                tell("worth", channel)
                 worth[channel] = self.worth(channel)
             if event.start <= self.panel.last:
+                tell("impact", channel)
                 answers.append(self.impact(channel, event.start, market=event.market))
         if not worth and exposure.evidence:
             channel, on = exposure.evidence[0].label, date.fromisoformat(exposure.asked["on"])
+            tell("closure", channel)
             answers.append(self.closure(channel, on))
             worth[channel] = self.worth(channel)
         return (*answers, *worth.values())

@@ -11,6 +11,7 @@ from jsonschema import validate
 
 from rechannel.answers.answer import schema
 from rechannel.cli.main import run
+from rechannel.vocabulary.wording import catalogue
 
 CHANNELS = ("app", "entry", "search", "silent")
 DAYS, ON = 220, "2024-07-09"  # day 190
@@ -62,6 +63,46 @@ def test_a_run_holds_its_answer_and_three_pages(case: Path, capsys: pytest.Captu
     assert [page.name for page in pages] == ["report.zh-Hans.html", "report.zh-Hant.html", "report.en.html"]
     assert all(page.is_file() for page in pages)
     assert list((pages[0].parent / "answers").glob("*.json"))
+
+
+def test_a_run_tells_what_it_is_doing(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", str(case), "--json", "-"]) == 0
+    shown = capsys.readouterr()
+    lines = shown.err.splitlines()
+    wanted = ["exposure", "closure", "worth", "impact", "report"]
+    assert lines[: len(wanted)] == [
+        catalogue("cli", "en")[f"progress_{name}"].format(channel="entry") for name in wanted
+    ]
+    assert [answer["question"] for answer in json.loads(shown.out)["answers"]] == [
+        "exposure",
+        "closure",
+        "impact",
+        "worth",
+    ]
+
+
+def test_an_interrupted_run_leaves_nothing(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sorted(path.name for path in (case / "runs").iterdir()) if (case / "runs").exists() else []
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rechannel.case.write_report", stopped)
+    assert run(["run", str(case)]) == 130
+    assert sorted(path.name for path in (case / "runs").iterdir()) == before
+
+
+def test_a_table_names_periods_currency_and_what_is_missing(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ask", str(case), "worth", "--channel", "entry", "--lang", "en"]) == 0
+    shown = capsys.readouterr().out
+    assert "Q2 2024" in shown
+    assert "CNY" in shown
+    assert shown.count("no number:") <= 6
+    assert "known" in shown
+    assert run(["ask", str(case), "closure", "--channel", "entry", "--on", ON, "--lang", "zh-Hans"]) == 0
+    said = capsys.readouterr()
+    assert "“entry”" in said.err
+    assert "没有数字" in said.out
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,26 @@ def test_every_code_has_a_sentence_and_a_remedy_in_three_languages() -> None:
             assert catalogue("remedy", language)[code]
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_refusal_and_grade_reason_is_explained(language: str, capsys: pytest.CaptureFixture[str]) -> None:
+    codes = catalogue("refusal", "en").keys() | catalogue("grade_reason", "en").keys()
+    for code in (*codes, "A", "B", "C", "D"):
+        assert main.run(["explain", code, "--lang", language]) == 0
+        said = capsys.readouterr().out
+        assert said.startswith(code)
+        assert catalogue("cli", language)["remedy"] in said
+    assert main.run(["explain", "NO_MARGIN", "--lang", language]) == 0
+
+
+def test_every_refusal_and_grade_reason_of_the_code_has_its_sentence() -> None:
+    refusals: set[str] = set()
+    for floor in ("answers", "evidence", "world", "scenario"):
+        for path in (ROOT / "src" / "rechannel" / floor).glob("*.py"):
+            refusals |= set(re.findall(r'Refusal\(\s*"(\w+)"', path.read_text(encoding="utf-8")))
+    assert len(refusals) > 20
+    assert refusals - catalogue("refusal", "en").keys() == set()
+
+
 @pytest.mark.parametrize("room", ["fault", "error", "remedy", "cli"])
 def test_languages_have_the_same_keys_and_parts(room: str) -> None:
     english = catalogue(room, "en")

@@ -19,9 +19,11 @@ from test_render import Tags
 
 from rechannel.answers.answer import Answer
 from rechannel.report import phrases, publish
-from rechannel.report.blocks import Build, Chapter, Chart, Reader, Row, Table
-from rechannel.report.chapters import CHAPTERS, closure, credit, evidence, exposure, overview, worth
+from rechannel.report.blocks import Build, Chapter, Chart, Pairs, Reader, Row, Table
+from rechannel.report.chapters import CHAPTERS, closure, credit, evidence, exposure, overview, parts, worth
+from rechannel.report.chapters.estimates import shown_grade
 from rechannel.report.chapters.parts import headline
+from rechannel.vocabulary import wording
 from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.estimate import Estimate, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
@@ -145,7 +147,7 @@ def test_a_card_shows_the_number_beside_last_touch() -> None:
     assert risk.beside == "Last touch says 3.60M visits"
     assert close.beside == "Last touch says 1.23M visits"
     assert value.unit.endswith("Q3 2025")
-    assert value.number.startswith("CNY")
+    assert value.unit.startswith("Incremental visits")
     assert value.likelihood == ""
     only_parts = [replace(row, period="2025Q4*") for row in made_worth().estimates if row.period == "2025Q4*"]
     last = headline(replace(made_worth(), estimates=tuple(only_parts)))
@@ -259,3 +261,71 @@ def test_a_refused_question_prints_its_reason(answer: Answer) -> None:
 def test_chapters_stand_in_the_order_of_the_questions() -> None:
     names = [build.__module__.rsplit(".", 1)[1] for build in CHAPTERS]
     assert names == [*("record", "overview", "exposure", "closure", "declared", "worth", "impact", "evidence", "data")]
+
+
+def test_the_evidence_of_exposure_stands_in_its_own_table_only() -> None:
+    reader = Reader(made_facts(), "en")
+    (chapter,) = evidence.build(every_question(), reader)
+    captions = [block.caption for block in chapter.blocks if isinstance(block, Table)]
+    named = text("report.question.exposure", "en")
+    assert not [caption for caption in captions if named in caption]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_figures_of_checks_are_shares_in_percent_and_short(language: Language) -> None:
+    figures: dict[str, float | str] = {"coverage": 0.906, "drift": 0.05, "p_value": 0.004, "metric": "net_revenues"}
+    shown = phrases.figures_line(figures, language)
+    assert shown == {"coverage": "91%", "drift": "0.05", "p_value": "0.0040", "metric": "net revenues"}
+
+
+def test_a_host_is_named_when_it_is_well_known() -> None:
+    assert [phrases.host_name("wechat", language) for language in LANGUAGES] == ["微信", "微信", "WeChat"]
+    assert phrases.host_name("somebody", "en") == "somebody"
+
+
+def test_refusals_name_channels_as_the_case_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = made_facts()
+    channel = facts.channels[0].channel
+    monkeypatch.setitem(wording.catalogue("refusal", "en"), "shut", "{channel} was shut.")
+    shut = Refusal("shut", {"channel": channel.channel_id}, ("first",))
+    refused = replace(made_worth(), refusal=shut, estimates=())
+    markup = publish.page([refused], facts, "en", ["en"])
+    assert f"{channel.display('en')} was shut." in markup
+    assert f"{channel.channel_id} was shut." not in markup
+
+
+def test_the_call_can_be_typed_again() -> None:
+    reader = Reader(made_facts(), "en")
+    call = replace(made_closure(), asked={"channel": "discover", "on": "2025-12-30", "horizons": "30,90"})
+    typed = parts.asked(call, reader)
+    assert isinstance(typed, Pairs)
+    assert typed.pairs[0].text == "closure --channel discover --on 2025-12-30 --horizon 30 --horizon 90"
+    listed = parts.asked(made_exposure(), reader)
+    assert isinstance(listed, Pairs)
+    assert listed.pairs[0].text == "exposure"
+
+
+def test_what_is_known_carries_no_evidence_grade_unless_it_is_not_verified() -> None:
+    known = quantity(5.0, 0.0)
+    assert shown_grade(known) is None
+    assert shown_grade(replace(known, grade=Grade.D)) is Grade.D
+    assert shown_grade(quantity(5.0, 1.0)) is Grade.B
+
+
+def test_a_forecast_names_the_last_day_it_used() -> None:
+    reader = Reader(made_facts(), "en")
+    (chapter,) = closure.build([made_closure()], reader)
+    forecasts = [block.source for block in chapter.blocks if isinstance(block, Chart) and "forecast" in block.source]
+    assert forecasts
+    assert all("29 Dec 2025; forecast until" in source for source in forecasts)
+
+
+def test_efficiency_shows_periods_in_which_the_entry_was_open() -> None:
+    answer = made_worth()
+    shut = Refusal("not_in_period", {"channel": "discover", "column": "visits"}, ("check_channel",))
+    later = tuple(
+        replace(row, period="2099Q1", value=shut) for row in answer.estimates if row.metric in worth.EFFICIENCY
+    )
+    (table,) = worth.efficiency(replace(answer, estimates=(*answer.estimates, *later)), Reader(made_facts(), "en"))
+    assert isinstance(table, Table)
+    assert "2099" not in str(table.rows)

@@ -20,7 +20,7 @@ from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.tables.rivals import RivalFigure
 from rechannel.vocabulary import numbers
-from rechannel.vocabulary.channel import COUNTED, Channel, Metric, Verdict
+from rechannel.vocabulary.channel import COUNTED, Channel, Metric, Verdict, name_of
 from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantiles, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade, worst
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
@@ -140,7 +140,7 @@ def answer_closure(
             seed=provenance.seed,
         )
         if demand is not None:
-            return _answer(panel, world, demand, question, money, provenance, step)
+            return _answer(panel, world, demand, question, money, provenance, step, around.channels)
         why = Refusal("short_history", {"days": "0", "wanted": str(FEWEST_DAYS)}, ("more_history",))
     rows = [
         refused(metric, unit, why, Coordinates(horizon, channel, question.market))
@@ -200,6 +200,7 @@ def _answer(
     money: Money,
     provenance: Provenance,
     step: int,
+    described: Sequence[Channel],
 ) -> Answer:
     if question.severity < 1:  # the agreement goes on, and with it its fee
         money = replace(money, fee_per_year=None if money.fee_per_year is None else 0.0)
@@ -232,7 +233,7 @@ def _answer(
         daily=_daily(paths[-1]),
         evidence=evidence,
         checks=tuple(checks),
-        text=_sentences(rows, question),
+        text=_sentences(rows, question, described),
         provenance=provenance,
         grade=headline.value.grade,
         verdict=_verdict(headline.value.quantiles),
@@ -409,7 +410,7 @@ class _Horizon:
             )
         ]
         if not (left_visits > 1).all():
-            why = Refusal("nothing_left", {"channel": self.question.channel}, ("ask_severity",))
+            why = Refusal("nothing_left", {"channel": self.question.channel}, ("ask_smaller_severity",))
             return [*rows, refused("conversion_rate_closed", "share", why, self.at)]
         _, grade, reasons = self._latent("orders")
         closed = left_orders / left_visits
@@ -498,7 +499,9 @@ def _asked(question: ClosureQuestion) -> Mapping[str, str]:
     return asked
 
 
-def _sentences(rows: Sequence[Estimate], question: ClosureQuestion) -> dict[Language, str]:
+def _sentences(
+    rows: Sequence[Estimate], question: ClosureQuestion, described: Sequence[Channel]
+) -> dict[Language, str]:
     """Two sentences a person would quote; the first follows the interval, the second tells where the visits go."""
     horizon = question.horizons[0]
     loss = _find(rows, "net_loss_visits", horizon).value
@@ -507,6 +510,7 @@ def _sentences(rows: Sequence[Estimate], question: ClosureQuestion) -> dict[Lang
     assert isinstance(loss, Quantity)
     assert isinstance(credited, Quantity)
     low, high = loss.quantiles.interval()
+    credit_low, credit_high = credited.quantiles.interval()
     key = "loss" if low > 0 else "gain" if high < 0 else "cannot_tell"
     sign = -1 if key == "gain" else 1
     ends = sorted((sign * low, sign * high))
@@ -519,16 +523,14 @@ def _sentences(rows: Sequence[Estimate], question: ClosureQuestion) -> dict[Lang
             act=text(
                 f"answer.act_{act}",
                 language,
-                channel=question.channel,
+                channel=name_of(question.channel, described, language),
                 on=numbers.day(question.on, language),
                 severity=numbers.percent(question.severity),
             ),
             horizon=str(horizon),
             loss=numbers.with_span(sign * loss.quantiles.median, ends[0], ends[1], language),
             interval=numbers.span(low, high, language),
-            credited=numbers.number(
-                credited.quantiles.median, language, width=loss.quantiles.interval()[1] - loss.quantiles.interval()[0]
-            ),
+            credited=numbers.number(credited.quantiles.median, language, width=credit_high - credit_low),
         )
         grade, meaning = str(loss.grade), text(f"grade.{loss.grade}", language)
         if isinstance(retained, Quantity):

@@ -17,7 +17,7 @@ from rechannel.scenario.interventions import close
 from rechannel.tables.deals import Deal
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary import numbers
-from rechannel.vocabulary.channel import COUNTED, Channel, Metric
+from rechannel.vocabulary.channel import COUNTED, Channel, Metric, name_of
 from rechannel.vocabulary.estimate import Estimate, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
@@ -113,7 +113,7 @@ def answer_exposure(
         daily=(),
         evidence=tuple(one.item for one in closed),
         checks=(),
-        text=_sentences(closed, on),
+        text=_sentences(closed, on, channels),
         provenance=provenance,
         grade=first.value.grade,
     )
@@ -199,7 +199,7 @@ def _item(
     return EvidenceItem("exposure", channel, grade, figures)
 
 
-def _sentences(closed: Sequence[_Closed], on: date) -> dict[Language, str]:
+def _sentences(closed: Sequence[_Closed], on: date, channels: Sequence[Channel]) -> dict[Language, str]:
     """The most exposed channel, and how many losses rest on nothing but a range."""
     loss = _loss(closed[0].rows).value
     assert isinstance(loss, Quantity)
@@ -213,7 +213,7 @@ def _sentences(closed: Sequence[_Closed], on: date) -> dict[Language, str]:
             language,
             count=str(len(closed)),
             on=numbers.day(on, language),
-            channel=closed[0].channel,
+            channel=name_of(closed[0].channel, channels, language),
             loss=numbers.with_span(loss.quantiles.median, low, high, language),
             horizon=str(HORIZON),
             grade=str(loss.grade),

@@ -243,7 +243,7 @@ def _reason(checks: Sequence[Check], found: Detectable | None) -> Refusal:
         failed
     ) and found is not None:
         parts = {
-            "metric": found.metric,
+            "metric": found.metric.replace("_", " "),
             "quarters": str(failed["quarters_after"]["quarters"]),
             "shocks": str(failed["simultaneous_shocks"]["shocks"]),
             "days": str(NEAR),

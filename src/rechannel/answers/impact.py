@@ -16,7 +16,7 @@ from rechannel.evidence.placebo import coverage_slack
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary import numbers
-from rechannel.vocabulary.channel import COUNTED, Metric, Verdict
+from rechannel.vocabulary.channel import COUNTED, Channel, Metric, Verdict, name_of
 from rechannel.vocabulary.estimate import LEVELS, Estimate, FloatArray, Quantiles, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade, worst
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
@@ -47,7 +47,12 @@ class ImpactQuestion:
 
 
 def answer_impact(
-    panel: Panel, events: Sequence[Event], question: ImpactQuestion, money: Money, provenance: Provenance
+    panel: Panel,
+    events: Sequence[Event],
+    question: ImpactQuestion,
+    money: Money,
+    provenance: Provenance,
+    channels: Sequence[Channel] = (),
 ) -> Answer:
     """Measure what changed after a day.
 
@@ -64,6 +69,8 @@ def answer_impact(
         Margin and fee, for the money rows.
     provenance
         Stamped on the answer; its seed drives the joint draws.
+    channels
+        Descriptions, for names.
 
     Returns
     -------
@@ -137,7 +144,7 @@ def answer_impact(
         daily=_daily(panel, measured),
         evidence=_evidence(measured, headline.value.grade),
         checks=tuple(checks),
-        text=_sentences(measured, rows, headline, verdicts[headline.horizon_days], question),
+        text=_sentences(measured, rows, headline, verdicts[headline.horizon_days], question, channels),
         provenance=provenance,
         grade=headline.value.grade,
         verdict=verdicts[headline.horizon_days],
@@ -274,7 +281,7 @@ def _horizon_rows(
         put(row)
     fell = float(np.quantile(removed, 0.05)) > 0
     no_fall = Refusal("did_not_fall", {"channel": question.channel}, ("check_day", "shorter_horizon"))
-    no_rivals = Refusal("no_rivals", {}, ("add_rivals",))
+    unsplit = Refusal("rivals_unmeasured", {}, ("ask_closure",))
     others = [index for index in range(len(visits.channels)) if index != closed]
     if fell:
         ratios = gains[:, others] / removed[:, None]
@@ -307,7 +314,7 @@ def _horizon_rows(
     names = _row_names(visits.channels, question, money)
     for name, unit, channel in names:
         if (name, channel) not in rows:
-            why = no_fall if name in ("retained_own", "diversion") else no_rivals
+            why = no_fall if name in ("retained_own", "diversion") else unsplit
             put(refused(name, unit, why, Coordinates(horizon, channel, question.market)))
     head = rows["net_loss_visits", None].value
     assert isinstance(head, Quantity)
@@ -470,7 +477,12 @@ def _daily(panel: Panel, measured: Measurement) -> tuple[DailyRow, ...]:
 
 
 def _sentences(
-    measured: Measurement, rows: Sequence[Estimate], headline: Estimate, verdict: Verdict, question: ImpactQuestion
+    measured: Measurement,
+    rows: Sequence[Estimate],
+    headline: Estimate,
+    verdict: Verdict,
+    question: ImpactQuestion,
+    channels: Sequence[Channel],
 ) -> dict[Language, str]:
     """Two sentences a person would quote, from the verdict table."""
     assert isinstance(headline.value, Quantity)
@@ -488,7 +500,7 @@ def _sentences(
         first = text(
             key,
             language,
-            channel=question.channel,
+            channel=name_of(question.channel, channels, language),
             on=numbers.day(question.on, language),
             horizon=str(headline.horizon_days),
             loss=numbers.with_span(sign * quantiles.median, ends[0], ends[1], language),
@@ -510,7 +522,7 @@ def _sentences(
             second = text(
                 "answer.impact_no_fall",
                 language,
-                channel=question.channel,
+                channel=name_of(question.channel, channels, language),
                 grade=str(headline.value.grade),
                 meaning=text(f"grade.{headline.value.grade}", language),
             )

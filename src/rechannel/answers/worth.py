@@ -18,7 +18,7 @@ from rechannel.scenario.do import Outcome, outcome_of, prior_latent
 from rechannel.tables.deals import Deal
 from rechannel.tables.panel import Panel, to_date
 from rechannel.vocabulary import numbers
-from rechannel.vocabulary.channel import COUNTED, Metric
+from rechannel.vocabulary.channel import COUNTED, Channel, Metric, name_of
 from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
@@ -64,7 +64,13 @@ def quarters(panel: Panel) -> tuple[Period, ...]:
 
 
 def answer_worth(
-    panel: Panel, world: World, question: WorthQuestion, money: Money, deals: Sequence[Deal], provenance: Provenance
+    panel: Panel,
+    world: World,
+    question: WorthQuestion,
+    money: Money,
+    deals: Sequence[Deal],
+    provenance: Provenance,
+    channels: Sequence[Channel] = (),
 ) -> Answer:
     """Incremental visits, customers, orders, GMV and margin of a channel per quarter, beside last-touch credit.
 
@@ -83,6 +89,8 @@ def answer_worth(
         Agreements; the fixed fee of those that ran in a quarter is part of its spend.
     provenance
         Stamped on the answer.
+    channels
+        Descriptions, for names.
 
     Returns
     -------
@@ -103,7 +111,7 @@ def answer_worth(
     for period in quarters(panel):
         amounts = _amounts(panel, question, period)
         if not amounts.get("visits", 0.0) > 0:
-            why = Refusal("not_in_period", {"channel": question.channel, "column": "visits"}, ("more_history",))
+            why = Refusal("not_in_period", {"channel": question.channel, "column": "visits"}, ("check_channel",))
             rows += [refused(name, unit, why, _at(period, question)) for name, unit in _names(money)]
             continue
         credited = {metric: np.full(DRAWS, value) for metric, value in amounts.items()}
@@ -128,7 +136,7 @@ def answer_worth(
         daily=(),
         evidence=standing.evidence,
         checks=standing.checks,
-        text=_sentences(question, headline, whole[-1][1]),
+        text=_sentences(question, headline, whole[-1][1], channels),
         provenance=provenance,
         grade=headline.value.grade,
     )
@@ -247,7 +255,7 @@ def _efficiency(
         rows.append(answered("incremental_margin", currency, margin, grade, at, narrowed=narrowed, reasons=reasons))
     spend = _spend(panel, question, deals, period)
     no_spend = Refusal("no_spend", {}, ("add_cost",))
-    unclear = Refusal("no_incremental", {}, ("wait_for_data",))
+    unclear = Refusal("no_incremental", {}, ("narrow_it",))
     for name, metric in (("incremental_cac", "new_customers"), ("cost_per_incremental_visit", "visits")):
         gained = outcome.net_loss.get(metric)  # type: ignore[call-overload]
         if gained is None:
@@ -293,7 +301,9 @@ def _spend(panel: Panel, question: WorthQuestion, deals: Sequence[Deal], period:
     return sum(found) if found and sum(found) > 0 else None
 
 
-def _sentences(question: WorthQuestion, headline: Estimate, outcome: Outcome) -> dict[Language, str]:
+def _sentences(
+    question: WorthQuestion, headline: Estimate, outcome: Outcome, channels: Sequence[Channel]
+) -> dict[Language, str]:
     """What the channel brought in the last whole quarter, and how much of its credit is incremental."""
     assert isinstance(headline.value, Quantity)
     quantiles = headline.value.quantiles
@@ -308,11 +318,11 @@ def _sentences(question: WorthQuestion, headline: Estimate, outcome: Outcome) ->
             "answer.worth" if low > 0 else "answer.worth_unclear",
             language,
             period=period,
-            channel=question.channel,
+            channel=name_of(question.channel, channels, language),
             amount=numbers.with_span(quantiles.median, low, high, language),
             interval=numbers.span(low, high, language),
             what=text("answer.worth_visits", language),
-            credited=numbers.number(credited, language, width=high - low),
+            credited=numbers.number(credited, language),
         )
         second = text(
             "answer.worth_trend",

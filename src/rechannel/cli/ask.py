@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -10,11 +11,15 @@ import click
 
 from rechannel.answers.answer import Answer, dumps
 from rechannel.case import open_case
-from rechannel.cli.terminal import aligned, language, put, put_text, say
+from rechannel.cli.terminal import aligned, columns, language, put, put_text, say, wrapped
 from rechannel.cli.verb import Verb, argument, option, words
+from rechannel.report import phrases
+from rechannel.source.config import CaseConfig
 from rechannel.vocabulary import numbers
+from rechannel.vocabulary.channel import Channel, name_of
 from rechannel.vocabulary.errors import CallError
-from rechannel.vocabulary.estimate import Estimate, Quantity
+from rechannel.vocabulary.estimate import Estimate, Quantity, Refusal
+from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import text
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -62,7 +67,7 @@ def ask(
     if json_file:
         put_text(dumps(answer), json_file)
     if json_file != "-":
-        show(answer)
+        show(answer, opened.config)
     return 0
 
 
@@ -88,33 +93,70 @@ def _share(value: str, low: float = 0.0, high: float = 1.0) -> float:
     return share
 
 
-def show(answer: Answer) -> None:
-    """The two sentences, then a line per estimate: number, interval and grade, or why there is none."""
+def show(answer: Answer, config: CaseConfig) -> None:
+    """The two sentences, a line per number with its interval and grade, then what has no number and why."""
     spoken = language()
-    say(answer.text[spoken])
+    for line in wrapped(answer.text[spoken], columns()):
+        say(line)
     say()
-    rows = [_row(estimate) for estimate in answer.estimates]
-    header = [words(f"ask_head_{name}") for name in ("metric", "days", "median", "interval", "grade")]
-    for line in aligned(header, rows, numbers=(1, 2)):
+    rows = [_row(row, row.value, config) for row in answer.estimates if isinstance(row.value, Quantity)]
+    header = [words(f"ask_head_{name}") for name in ("metric", "when", "median", "interval", "grade")]
+    for line in aligned(header, rows, numbers=(2,)) if rows else ():
         put(line)
+    _without(answer, config)
 
 
-def _row(estimate: Estimate) -> list[str]:
+def _without(answer: Answer, config: CaseConfig) -> None:
+    """Rows without a number; those with one reason share a paragraph, with what would help first."""
     spoken = language()
-    name = text(f"metric.{estimate.metric}", spoken)
-    if estimate.channel:
-        name = f"{name} → {estimate.channel}"
-    days = str(estimate.horizon_days or "")
-    if not isinstance(estimate.value, Quantity):
-        return [name, days, "", estimate.value.message(spoken), ""]
-    quantiles = estimate.value.quantiles
+    lacking: dict[str, tuple[list[str], Refusal]] = {}
+    for row in answer.estimates:
+        if isinstance(row.value, Refusal):
+            why = row.value.named(lambda name: name_of(name, config.channels, spoken))
+            names, _ = lacking.setdefault(why.message(spoken), ([], why))
+            names.append(_name(row, config.channels))
+    for sentence, (names, refusal) in lacking.items():
+        put()
+        joined = (", " if spoken == "en" else "、").join(dict.fromkeys(names))
+        for line in wrapped(words("ask_without", names=joined), columns()):
+            put(line)
+        reason = words("ask_why", why=sentence, help=" ".join(refusal.help(spoken)[:1]))
+        for line in wrapped(reason.strip(), columns(), "  "):
+            put(line)
+
+
+def _name(row: Estimate, channels: Sequence[Channel]) -> str:
+    """Metric, its way of counting or metric behind it, and the channel it is about."""
+    spoken = language()
+    name = text(f"metric.{row.metric}", spoken)
+    if row.method:
+        name = f"{name} · {phrases.method_name(row.method, spoken)}"
+    if not row.channel:
+        return name
+    channel = name_of(row.channel, channels, spoken)
+    return f"{name} → {channel}" if row.metric == "diversion" else f"{channel} · {name}"
+
+
+def _row(estimate: Estimate, value: Quantity, config: CaseConfig) -> list[str]:
+    spoken = language()
+    name = _name(estimate, config.channels)
+    when = phrases.period_name(estimate.period, spoken) if estimate.period else ""
+    if estimate.horizon_days:
+        when = text("report.horizon", spoken, days=str(estimate.horizon_days))
+    quantiles = value.quantiles
     low, high = quantiles.interval()
     if estimate.unit == "share":
         shown, span = numbers.percent(quantiles.median, width=high - low), numbers.percent_span(low, high)
     else:
-        shown = numbers.number(quantiles.median, spoken, width=high - low)
-        span = numbers.span(low, high, spoken)
-    return [name, days, shown, span, str(estimate.value.grade)]
+        shown, span = numbers.apart(quantiles.median, low, high, spoken)
+        if quantiles.is_known:
+            shown = numbers.number(quantiles.median, spoken)
+    if estimate.unit == config.currency:
+        shown = f"{config.currency} {shown}"
+    if quantiles.is_known:
+        span = words("ask_known")
+    agreed = quantiles.is_known and value.grade is not Grade.D
+    return [name, when, shown, span, "" if agreed else f"{value.grade} {text(f'grade.{value.grade}', spoken)}"]
 
 
 command = Verb(

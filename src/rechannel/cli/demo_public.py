@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from rechannel.case import Case, Run, new_case, open_case
-from rechannel.cli.terminal import language, put, say
+from rechannel.cli.demo_place import check_free, made_at, moved
+from rechannel.cli.terminal import columns, language, put, say, wrapped
 from rechannel.cli.verb import words
 from rechannel.report.blocks import Reader
 from rechannel.report.chapters.record import said_lines
 from rechannel.source.config import read_config
 from rechannel.source.examples import example_folder, example_tables
-from rechannel.vocabulary.errors import CallError
 from rechannel.vocabulary.wording import text
 
 EXAMPLE = "jd_wechat"
@@ -27,28 +26,24 @@ def public_demo(folder: Path, force: bool) -> Run:
         RC327: the folder is not empty and `force` is off; RC328: it holds something that is not a case.
     """
     target = folder / EXAMPLE
-    if target.exists() and any(target.iterdir()):
-        if not force:
-            raise CallError("RC327", path=str(target))
-        if not (target / "case.toml").is_file():
-            raise CallError("RC328", path=str(target))
-        shutil.rmtree(target)
+    check_free(target, force)
     source = example_folder(EXAMPLE)
     declared = read_config(source)
     say()
     say(words("demo_public", name=declared.name))
-    new_case(
-        target,
-        example_tables(source),
-        name=declared.name,
-        currency=declared.currency,
-        timezone=declared.timezone,
-        channels=declared.channels,
-        assumptions=declared.assumptions,
-    )
-    case = open_case(target)
-    finished = case.run()
-    show_record(case, finished)
+    with made_at(target) as made:
+        new_case(
+            made,
+            example_tables(source),
+            name=declared.name,
+            currency=declared.currency,
+            timezone=declared.timezone,
+            channels=declared.channels,
+            assumptions=declared.assumptions,
+            margin=declared.margin,
+        )
+        finished = moved(open_case(made).run(), made, target)
+    show_record(open_case(target), finished)
     return finished
 
 
@@ -62,10 +57,16 @@ def show_record(case: Case, finished: Run) -> None:
         put(words(f"demo_{kind}"))
         for line in said_lines(answer, kind, reader):
             grade = f" [{line.grade.value}: {text(f'grade.{line.grade.value}', spoken)}]" if line.grade else ""
-            put(f"  {line.text}{grade}")
+            _paragraph(f"{line.text}{grade}", "  ")
             for part in (line.refusal.message(spoken) if line.refusal else "", *line.beside):
                 if part:
-                    put(f"    {part}")
+                    _paragraph(part, "    ")
     put()
+    put(words("demo_reports"))
     for page in finished.pages:
-        put(str(page))
+        put(f"  {page}")
+
+
+def _paragraph(body: str, indent: str) -> None:
+    for line in wrapped(body, columns(), indent):
+        put(line)

@@ -7,13 +7,15 @@ from pathlib import Path
 import click
 
 from rechannel.case import open_case
+from rechannel.cli.progress import progress_of
 from rechannel.cli.terminal import language, put, put_json, say
 from rechannel.cli.verb import Verb, argument, option, words
 
 
 def run(case: Path, json_file: str | None) -> int:
     """Ask, store and publish; the paths of the pages are the data."""
-    finished = open_case(case).run()
+    opened = open_case(case)
+    finished = opened.run(progress_of(opened))
     for answer in finished.answers:
         say(answer.text[language()])
     if not finished.answers:

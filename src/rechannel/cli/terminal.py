@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -49,7 +50,8 @@ def printable(line: str) -> str:
 
 
 def say(line: str = "") -> None:
-    """One line of words, on stderr."""
+    """One line of words, on stderr, after the data already put."""
+    sys.stdout.flush()
     print(printable(line), file=sys.stderr)
 
 
@@ -132,3 +134,31 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Seque
             parts.append(gap + cell if index in numbers else cell + gap)
         lines.append("  ".join(parts).rstrip())
     return lines
+
+
+_NO_LINE_START = "，。；：、！？）》”’…%％"
+_NO_LINE_END = "（《“‘"
+
+
+def columns() -> int:
+    """Columns of a line of words: those of the terminal, between 72 and 100."""
+    return min(max(shutil.get_terminal_size((96, 24)).columns, 72), 100)
+
+
+def wrapped(line: str, room: int, indent: str = "") -> list[str]:
+    """A paragraph in lines of at most `room` columns; wide letters part anywhere but before closing marks."""
+    words: list[str] = []
+    for letter in printable(line):
+        glued = words and (letter in _NO_LINE_START or words[-1][-1] in _NO_LINE_END)
+        starts = width(letter) == 2 or not words or width(words[-1][-1]) == 2 or words[-1][-1] == " "
+        if starts and letter != " " and not glued:
+            words.append(letter)
+        elif words:
+            words[-1] += letter
+    lines, current = [], ""
+    for word in words:
+        if current and width(indent + (current + word).rstrip()) > room:
+            lines.append(indent + current.rstrip())
+            current = ""
+        current += word
+    return [*lines, indent + current.rstrip()]

@@ -17,6 +17,9 @@ LIKELIHOODS: tuple[tuple[float, str], ...] = (
 """Smallest probability -> `report.likelihood.<key>`; the terms of IPCC AR5, narrowest first."""
 
 SHARES = ("share", "ratio", "rate")
+SHARE_FIGURES = ("coverage", "halved", "doubled", "middle", "share")
+"""Figures of checks that are shares."""
+SMALL, TWO_DECIMALS = 10.0, 0.1
 
 
 def amount(value: float, width: float, unit: str, facts: CaseFacts, language: Language) -> str:
@@ -149,4 +152,26 @@ def changes(row: Estimate, language: Language) -> tuple[str, ...]:
 
 def figures_line(figures: dict[str, float | str], language: Language) -> dict[str, str]:
     """Figures of a check or an evidence item, ready to print."""
-    return {key: value if isinstance(value, str) else numbers.number(value, language) for key, value in figures.items()}
+    return {
+        key: _word(key, value) if isinstance(value, str) else _figure(key, value, language)
+        for key, value in figures.items()
+    }
+
+
+def _word(key: str, value: str) -> str:
+    """The user's words as they are; names of public metrics without their underscores."""
+    return value.replace("_", " ") if key == "metric" else value
+
+
+def _figure(key: str, value: float, language: Language) -> str:
+    """Shares as percents; small figures with two decimals, probabilities aside."""
+    if key in SHARE_FIGURES:
+        return numbers.percent(value, width=1.0)
+    if key == "p_value" or abs(value) >= SMALL or float(value).is_integer():
+        return numbers.number(value, language)
+    return numbers.number(value, language, width=TWO_DECIMALS)
+
+
+def host_name(host: str, language: Language) -> str:
+    """The name of a well-known platform; the user's own word otherwise."""
+    return text(f"report.host_name.{host}", language) if has_text(f"report.host_name.{host}") else host

@@ -92,6 +92,7 @@ def page(answers: Sequence[Answer], facts: CaseFacts, language: Language, langua
             language=language,
             links=[(LANGUAGE_NAMES[other], other, file_name(other)) for other in languages],
             say=lambda key, **args: text(key, language, **args),
+            named=lambda refusal: refusal.named(lambda channel: facts.display(channel, language)),
             day=lambda value: numbers.day(value, language),
             version=__version__,
             style=Markup(_style()),  # noqa: S704  our own file

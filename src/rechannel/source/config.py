@@ -163,19 +163,29 @@ def _add_channels(document: TOMLDocument, config: CaseConfig) -> None:
 def _add_ranges(document: TOMLDocument, config: CaseConfig) -> None:
     document.add(tomlkit.nl())
     document.add(tomlkit.comment("Ranges you believe in at 90 %. Every answer that uses one says so and has grade D."))
-    for line in ("[margin]  # contribution margin as share of GMV", "low = 0.10", "high = 0.20", 'source = "finance"'):
-        document.add(tomlkit.comment(line))
+    if config.margin is None:
+        sample = ("[margin]  # contribution margin as share of GMV", "low = 0.10", "high = 0.20", 'source = "finance"')
+        for line in sample:
+            document.add(tomlkit.comment(line))
+    else:
+        document.add("margin", _range_item(config.margin, "contribution margin as share of GMV"))
     assumptions = tomlkit.table(is_super_table=True)
     for name, assumption in config.assumptions.items():
-        table = tomlkit.table()
-        table.add("low", assumption.low)
-        table.add("high", assumption.high)
-        if assumption.unit:
-            table.add("unit", assumption.unit)
-        table.add("source", assumption.source)
-        assumptions.add(name, table)
+        assumptions.add(name, _range_item(assumption))
     if config.assumptions:
         document.add("assumptions", assumptions)
+
+
+def _range_item(stated: Assumption, comment: str = "") -> Item:
+    table = tomlkit.table()
+    if comment:
+        table.comment(comment)
+    table.add("low", stated.low)
+    table.add("high", stated.high)
+    if stated.unit:
+        table.add("unit", stated.unit)
+    table.add("source", stated.source)
+    return table
 
 
 def with_source(text: str, table: TableName, source: TableSource) -> str:

@@ -213,6 +213,7 @@ def create_case(
     name: str = "",
     channels: Sequence[Channel] = (),
     assumptions: Mapping[str, Assumption] | None = None,
+    margin: Assumption | None = None,
 ) -> CreatedCase:
     """Make a case folder from files: canonical Parquet, `case.toml`, nothing else.
 
@@ -232,6 +233,8 @@ def create_case(
         Descriptions of channels by id; channels of `daily` without one get an empty one.
     assumptions
         Ranges to declare.
+    margin
+        90 % range of the contribution margin as a share of GMV; None = not stated.
 
     Raises
     ------
@@ -272,6 +275,7 @@ def create_case(
         },
         channels=_described(daily, channels),
         assumptions=assumptions or {},
+        margin=margin,
         salt=salt,
     )
     span = _span(daily, "date") if daily is not None else None

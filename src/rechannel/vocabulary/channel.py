@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -65,3 +66,8 @@ class Channel:
     def display(self, language: str) -> str:
         """The name to show in `language`."""
         return self.names.get(language, self.channel_id)
+
+
+def name_of(channel_id: str, channels: Sequence[Channel], language: str) -> str:
+    """The name of a channel in `language`; its id when no description gives one."""
+    return next((one.display(language) for one in channels if one.channel_id == channel_id), channel_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -79,6 +80,12 @@ class Refusal:
     code: str
     args: dict[str, str] = field(default_factory=dict)
     would_help: tuple[str, ...] = ()
+
+    def named(self, display: Callable[[str], str]) -> Refusal:
+        """The same refusal with its channel, when it names one, as `display` shows it."""
+        if "channel" not in self.args:
+            return self
+        return replace(self, args={**self.args, "channel": display(self.args["channel"])})
 
     def message(self, language: Language) -> str:
         return text(f"refusal.{self.code}", language, **self.args)

@@ -101,13 +101,16 @@ def span(low: float, high: float, language: Language) -> str:
 
 def with_span(value: float, low: float, high: float, language: Language, unit: str = "") -> str:
     """An estimate with its interval on one scale: 29 亿（21–41 亿）; 2.9B (2.1B–4.1B)."""
+    middle, ends = apart(value, low, high, language)
+    prefix = f"{unit} " if unit else ""
+    return f"{prefix}{middle} ({ends})" if language == "en" else f"{prefix}{middle}（{ends}）"
+
+
+def apart(value: float, low: float, high: float, language: Language) -> tuple[str, str]:
+    """An estimate and its interval on one scale, for two columns: ("29 亿", "21–41 亿")."""
     scale = scale_of(max(abs(low), abs(high), abs(value)), language)
     decimals = decimals_of(max(abs(low), abs(high)) / scale.factor, abs(high - low) / scale.factor)
-    middle = _join(_signed(value / scale.factor, decimals), scale.word, language)
-    prefix = f"{unit} " if unit else ""
-    if language == "en":
-        return f"{prefix}{middle} ({span(low, high, language)})"
-    return f"{prefix}{middle}（{span(low, high, language)}）"
+    return _join(_signed(value / scale.factor, decimals), scale.word, language), span(low, high, language)
 
 
 def percent(share: float, *, width: float = math.nan) -> str:

@@ -11,7 +11,7 @@ from rechannel.report import phrases
 from rechannel.report.blocks import Block, Cell, Chapter, Chart, Reader, Refused, Row, Table
 from rechannel.report.chapters import credit
 from rechannel.report.chapters.diversion import diversion_chart
-from rechannel.report.chapters.estimates import channel_table, estimates_table
+from rechannel.report.chapters.estimates import channel_table, estimates_table, shown_grade
 from rechannel.report.chapters.parts import (
     act_of,
     anchor,
@@ -170,7 +170,7 @@ def money_chart(answer: Answer, reader: Reader) -> list[Block]:
             name = text(f"report.closure.money_{metric}", language)
             words = phrases.with_interval(signed, row.unit, facts, language)
             dots.append(Dot(name, signed.values, words, OWN))
-            lines.append(Row((Cell(name), Cell(words, numeric=True), Cell("", grade=row.value.grade))))
+            lines.append(Row((Cell(name), Cell(words, numeric=True), Cell("", grade=shown_grade(row.value)))))
     assert isinstance(profit.value, Quantity)
     axis = text("report.closure.money_axis", language, currency=facts.currency)
     figure = dot_figure("money", axis, text("chart.money_aloud", language), dots, language, share=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rechannel.answers.answer import Answer
+from rechannel.report import phrases
 from rechannel.report.blocks import Block, Cell, Chapter, Listed, ListedLine, Pair, Pairs, Prose, Reader, Row, Table
 from rechannel.report.facts import ChannelShare
 from rechannel.vocabulary import numbers
@@ -51,7 +52,7 @@ def _channel_cells(share: ChannelShare, measured: bool, language: Language) -> t
     """The channel's name with its share of visits, or with its host when no visits are known."""
     name = Cell(share.channel.display(language))
     if share.visits_share is None:
-        return (name, Cell("") if measured else Cell(share.channel.host))
+        return (name, Cell("") if measured else Cell(phrases.host_name(share.channel.host, language)))
     bar = min(max(share.visits_share, 0.0), 1.0)
     return (name, Cell(numbers.percent(share.visits_share), numeric=True, bar=bar))
 

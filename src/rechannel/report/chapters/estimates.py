@@ -10,6 +10,7 @@ from rechannel.report.blocks import Block, Cell, Reader, Row, Table
 from rechannel.report.chapters.parts import coordinate, head, is_total, joined
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.estimate import Estimate, Quantity, Refusal
+from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import text
 
 _MOST_NAMED = 3
@@ -58,7 +59,12 @@ def answered_line(row: Estimate, reader: Reader) -> Row:
     """Where a number stands, the number with its interval, and its grade."""
     assert isinstance(row.value, Quantity)
     words = phrases.with_interval(row.value.quantiles, row.unit, reader.facts, reader.language)
-    return Row((Cell(coordinate(row, reader)), Cell(words, numeric=True), Cell("", grade=row.value.grade)))
+    return Row((Cell(coordinate(row, reader)), Cell(words, numeric=True), Cell("", grade=shown_grade(row.value))))
+
+
+def shown_grade(value: Quantity) -> Grade | None:
+    """The grade of an estimate; none for what is observed or agreed, unless it is not verified."""
+    return None if value.quantiles.is_known and value.grade is not Grade.D else value.grade
 
 
 def _by_reason(rows: Sequence[Estimate], reader: Reader, *, named: bool) -> list[Row]:

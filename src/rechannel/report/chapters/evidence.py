@@ -15,6 +15,9 @@ from rechannel.vocabulary.wording import has_text, text
 STATED = ("prior", "assumption")
 """Kinds whose label names a quantity, not a channel."""
 
+OWN_TABLE = ("record", "exposure")
+"""Questions whose chapter holds their evidence in a table of its own."""
+
 DAYS = ("on", "start", "contract_end")
 SHARES = ("share", "retained", "retained_sd", "goes_to_share", "severity")
 SHARED = ("retained_own", "to_rivals", "lost_outside", "retained", "margin", "severity", "diversion")
@@ -23,7 +26,7 @@ SHARED = ("retained_own", "to_rivals", "lost_outside", "retained", "margin", "se
 
 def build(answers: Sequence[Answer], reader: Reader) -> tuple[Chapter, ...]:
     """Evidence of every answer that lists some, then the scales."""
-    listed = [answer for answer in answers if answer.evidence and answer.question != "record"]  # it has its own chapter
+    listed = [answer for answer in answers if answer.evidence and answer.question not in OWN_TABLE]
     blocks: list[Block] = [_items(answer, reader) for answer in listed]
     blocks += [_grades(reader), _likelihoods(reader)]
     kicker, title, lead = (text(f"report.evidence.{key}", reader.language) for key in ("kicker", "title", "lead"))
@@ -40,7 +43,9 @@ def _items(answer: Answer, reader: Reader) -> Table:
             for key, value in item.figures.items()
             if value != "" and key != "unit"
         ]
-        note = " · ".join(f"{text(f'report.figure.{key}', language)} {value}" for key, value in figures)
+        note = " · ".join(
+            value if key == "own" else f"{text(f'report.figure.{key}', language)} {value}" for key, value in figures
+        )
         rows.append(Row((Cell(kind), Cell(_label(item, reader), note=note), Cell("", grade=item.grade))))
     question = text(f"report.question.{answer.question}", language)
     headers = tuple(text(f"report.table.{key}", language) for key in ("kind", "what", "grade"))
@@ -64,6 +69,8 @@ def _shown(item: EvidenceItem, key: str, value: float | str, reader: Reader) -> 
             return numbers.day(date.fromisoformat(value), language)
         if key == "own":
             return text(f"report.figure.own_{'yes' if value == 'yes' else 'no'}", language)
+        if key == "host":
+            return phrases.host_name(value, language)
         return reader.facts.display(value, language) if key == "goes_to" else value
     if key in SHARES or item.figures.get("unit") == "share" or (item.kind in STATED and item.label in SHARED):
         return numbers.percent(value)

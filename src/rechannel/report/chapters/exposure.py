@@ -149,7 +149,8 @@ def exposure_table(rows: Sequence[Estimate], answer: Answer, reader: Reader) -> 
 
 
 def _name(row: Estimate, known: Standing, reader: Reader) -> Cell:
-    host = known.word("host") or text("report.exposure.own_host", reader.language)
+    host = phrases.host_name(known.word("host"), reader.language)
+    host = host or text("report.exposure.own_host", reader.language)
     return Cell(reader.facts.display(row.channel or "", reader.language), note=host)
 
 

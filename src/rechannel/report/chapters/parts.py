@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 
 import numpy as np
 
@@ -22,7 +23,7 @@ PATH_UNITS = {"visits": "visits", "orders": "orders", "new_customers": "customer
 HEADLINES: dict[str, tuple[str, ...]] = {
     "impact": ("net_loss_visits", "visits_removed"),
     "closure": ("net_loss_visits", "net_loss_new_customers", "visits_removed"),
-    "worth": ("incremental_gmv", "incremental_visits", "incremental_orders", "incremental_new_customers"),
+    "worth": ("incremental_visits", "incremental_orders", "incremental_gmv", "incremental_new_customers"),
     "exposure": ("net_loss_visits",),
 }
 """Question -> metrics for the card's number; the first answered one wins."""
@@ -118,7 +119,8 @@ def path_chart(path: Path, answer: Answer, reader: Reader, *, reading: str) -> C
             title = text(spoken_key(answer, key), language, **words)
     first, last = (numbers.day(to_date(path.dates[at]), language) for at in (0, -1))
     if is_forecast(path):
-        until = numbers.day(facts.last, language) if facts.last else ""
+        eve = (path.announced or path.on) - timedelta(days=1)
+        until = numbers.day(min(facts.last or eve, eve), language)
         source = text("report.source_forecast", language, tables="daily", first=first, until=until, last=last)
     else:
         source = text("report.source_line", language, tables="daily", first=first, last=last)
@@ -204,20 +206,26 @@ def _spread(levels: FloatArray) -> Cell:
 def checks(answer: Answer, reader: Reader) -> list[Block]:
     """The checks of an answer with their figures; none when it has none."""
     language = reader.language
-    lines = tuple(
-        ListedLine(
-            "passed" if check.passed else "failed",
-            text(f"check.{check.key}", language, **phrases.figures_line(dict(check.figures), language)),
-        )
-        for check in answer.checks
-    )
-    return [Listed(text("report.parts.checks", language), lines)] if lines else []
+    lines = []
+    for check in answer.checks:
+        figures = phrases.figures_line(dict(check.figures), language)
+        if "channel" in figures:
+            figures["channel"] = reader.facts.display(figures["channel"], language)
+        state = "passed" if check.passed else "failed"
+        lines.append(ListedLine(state, text(f"check.{check.key}", language, **figures)))
+    return [Listed(text("report.parts.checks", language), tuple(dict.fromkeys(lines)))] if lines else []
 
 
 def asked(answer: Answer, reader: Reader) -> Block:
     """The call as it was made."""
-    parts = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in answer.asked.items())
-    return Pairs("", (Pair(text("report.provenance.asked", reader.language), f"{answer.question} {parts}", code=True),))
+    given: list[str] = []
+    for key, value in answer.asked.items():
+        if key == "horizons":
+            given += [f"--horizon {days}" for days in value.split(",")]
+        elif answer.question != "exposure":  # it takes no options: its day and horizon follow from the data
+            given.append(f"--{key.replace('_', '-')} {value}")
+    call = " ".join([answer.question, *given])
+    return Pairs("", (Pair(text("report.provenance.asked", reader.language), call, code=True),))
 
 
 def head(reader: Reader, *names: str) -> tuple[str, ...]:

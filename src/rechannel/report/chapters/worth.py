@@ -54,7 +54,8 @@ def finding(answer: Answer, reader: Reader) -> str:
     words["period"] = phrases.period_name(row.period, language) if row.period else text("report.worth.ever", language)
     low, high = row.value.quantiles.interval(0.9)
     if low <= 0 <= high:
-        words["interval"] = phrases.median_and_interval(row.value.quantiles, row.unit, facts, language)[1]
+        span = phrases.median_and_interval(row.value.quantiles, row.unit, facts, language)[1]
+        words["interval"] = f"{row.unit} {span}" if row.unit == facts.currency else span
         key = "unclear"
     else:
         amount = phrases.spoken_span(row.value.quantiles, row.unit, facts, language)
@@ -120,7 +121,8 @@ def efficiency(answer: Answer, reader: Reader) -> list[Block]:
     rows = [row for row in answer.estimates if row.metric in EFFICIENCY and is_total(row, answer)]
     if not rows:
         return []
-    newest = sorted({row.period for row in rows if row.period})[-SHOWN_PERIODS:]
+    held = {row.period for row in measured(answer) if isinstance(row.value, Quantity)}
+    newest = sorted({row.period for row in rows if row.period and (row.period in held or not held)})[-SHOWN_PERIODS:]
     chosen = [row for row in rows if not row.period or row.period in newest]
     caption, note = (text(f"report.worth.{key}", reader.language) for key in ("efficiency", "efficiency_note"))
     return [Table(caption, head(reader, "period", "value", "grade"), metric_rows(chosen, reader), note=note)]
