@@ -28,6 +28,8 @@ from rechannel.world.demand import Demand, forecast_demand
 from rechannel.world.fitted import DRAWS, World, fit_world
 
 FEWEST_DAYS = 28
+MATERIAL = 0.25
+"""Share of a loss's variance from which a failed check of the forecast caps its grade."""
 RELATIVE_YIELD = "relative_yield"
 
 
@@ -340,9 +342,15 @@ class _Horizon:
         failed = tuple(check.key for check in self.forecast if not check.passed)
         if metric in self.demand.shop_yields:
             return narrowed, Grade.D, (*reasons, "declared_split")
-        if failed:
-            grade = worst(grade, Grade.C)
-        return narrowed, grade, (*reasons, *failed)
+        if failed and self._leans_on_forecast(metric):
+            return narrowed, worst(grade, Grade.C), (*reasons, *failed)
+        return narrowed, grade, reasons
+
+    def _leans_on_forecast(self, metric: Metric) -> bool:
+        """Whether the open path, and not where visits go, makes a material part of a loss's variance."""
+        outcome = self.outcome
+        by_forecast = float(np.median(outcome.latent[metric])) * outcome.credited[metric]
+        return float(by_forecast.var()) > MATERIAL * float(outcome.net_loss[metric].var())
 
     def _refusal(self, metric: Metric) -> Refusal:
         """Why a metric has no number: no such column, or nothing ever came through the channel."""
