@@ -19,15 +19,13 @@ from rechannel.answers.impact import ImpactQuestion, answer_impact
 from rechannel.answers.money import Money, money_on
 from rechannel.answers.record import answer_record
 from rechannel.answers.worth import WorthQuestion, answer_worth
-from rechannel.evidence.ledger import LONGEST_NOTICE
 from rechannel.report.facts import CaseFacts, facts_of
 from rechannel.report.publish import write_report
 from rechannel.source.store import CaseFolder, CreatedCase, create_case, open_case_folder
-from rechannel.tables.calendar import HOLIDAYS_OF, Event, holiday_events, read_events
-from rechannel.tables.deals import Deal, read_deals
+from rechannel.tables.calendar import Event, exits, with_holidays
+from rechannel.tables.calendar import announced as announced_on
 from rechannel.tables.panel import Panel, build_panel
 from rechannel.tables.public import PublicRecord, read_public
-from rechannel.tables.rivals import read_rivals
 from rechannel.vocabulary.errors import CallError, nearest
 from rechannel.vocabulary.wording import LANGUAGES, Language
 from rechannel.world.fitted import World, fit_world
@@ -99,18 +97,10 @@ class Case:
     @cached_property
     def events(self) -> tuple[Event, ...]:
         """The calendar; public holidays of the case's time zone are added when it has none of its own."""
-        relation = self.folder.relation("events")
-        events = () if relation is None else read_events(relation)
-        country = HOLIDAYS_OF.get(self.config.timezone)
-        if country is None or self.is_public or any(event.kind == "holiday" for event in events):
-            return events
-        return (*events, *holiday_events(country, self.panel.first, self.panel.last + timedelta(days=LATEST_DAY)))
-
-    @cached_property
-    def deals(self) -> tuple[Deal, ...]:
-        """Agreements with hosts."""
-        relation = self.folder.relation("deals")
-        return () if relation is None else read_deals(relation)
+        if self.is_public:
+            return self.public.events
+        last = self.panel.last + timedelta(days=LATEST_DAY)
+        return with_holidays(self.public.events, self.config.timezone, self.panel.first, last)
 
     @cached_property
     def world(self) -> World:
@@ -127,8 +117,7 @@ class Case:
 
     @cached_property
     def _surrounds(self) -> Surrounds:
-        relation = self.folder.relation("rivals")
-        return Surrounds(self.events, self.config.channels, () if relation is None else read_rivals(relation))
+        return Surrounds(self.events, self.config.channels, self.public.rivals)
 
     def impact(
         self,
@@ -167,7 +156,7 @@ class Case:
             money, stamp = self.config.currency, self._provenance()
             return refuse_impact(self.public, self.config.channels, channel, on, horizons, closure, money, stamp)
         self._check_call(channel, on, horizons, market)
-        told = announced if announced is not None else self._announcement(channel, on)
+        told = announced if announced is not None else announced_on(self.events, channel, on)
         if told is not None and told >= on:
             raise CallError("RC325", announced=told.isoformat(), on=on.isoformat())
         question = ImpactQuestion(channel, on, tuple(horizons), market, told, smallest_effect)
@@ -188,16 +177,10 @@ class Case:
 
         Parameters
         ----------
-        channel
-            An own channel of the case.
-        on
-            Day 1, from 28 days after the first row to 365 days after the last; later data are not used.
-        horizons
-            Days counted from `on`.
+        channel, on, horizons, market
+            As in `impact`; nothing from `on` or its announcement on is used.
         severity
             Share of the entry's prominence taken away; 1 = closed.
-        market
-            One market, or None for the sum of all.
         notice
             Days between announcement and `on`; when None, as `events` tell.
 
@@ -208,17 +191,21 @@ class Case:
         """
         if not 0 <= severity <= 1:
             raise CallError("RC340", severity=f"{severity:g}")
+        self._check_call(channel, on, horizons, market)
+        money, stamp = self._money(channel, on), self._provenance()
         if self.is_public:
-            self._check_public_call(channel, horizons, market)
             asked = DeclaredQuestion(channel, on, tuple(horizons), severity, notice)
             ranges, channels = self.config.assumptions, self.config.channels
-            return answer_declared_closure(
-                self.public, ranges, channels, asked, self._money(channel, on), self._provenance()
-            )
-        self._check_call(channel, on, horizons, market)
-        told = on - timedelta(days=notice) if notice else self._announcement(channel, on) if notice is None else None
+            return answer_declared_closure(self.public, ranges, channels, asked, money, stamp)
+        told = (
+            on - timedelta(days=notice)
+            if notice
+            else announced_on(self.events, channel, on)
+            if notice is None
+            else None
+        )
         question = ClosureQuestion(channel, on, tuple(horizons), market, severity, told)
-        return answer_closure(self.panel, self._surrounds, question, self._money(channel, on), self._provenance())
+        return answer_closure(self.panel, self._surrounds, question, money, stamp)
 
     def worth(self, channel: str) -> Answer:
         """What is the channel really worth, quarter by quarter? See `answers.worth.answer_worth`.
@@ -232,7 +219,7 @@ class Case:
             raise CallError("RC320", channel=channel, nearest=nearest(channel, self.panel.channels))
         money = self._money(channel, self.panel.last)
         question, stamp = WorthQuestion(channel), self._provenance()
-        return answer_worth(self.panel, self.world, question, money, self.deals, stamp, self.config.channels)
+        return answer_worth(self.panel, self.world, question, money, self.public.deals, stamp, self.config.channels)
 
     def exposure(self) -> Answer:
         """Which channel should worry me? See `answers.exposure.answer_exposure` (CallError RC322 without `daily`)."""
@@ -242,18 +229,16 @@ class Case:
             self.world,
             on,
             channels=self.config.channels,
-            deals=self.deals,
+            deals=self.public.deals,
             currency=self.config.currency,
             provenance=self._provenance(),
         )
 
     def record(self) -> Answer:
         """What can the public record say, and what not? See `answers.record.answer_record`."""
-        loss = None
-        if exits := self.public.exits():
-            channel = exits[-1].channel
-            assert channel is not None
-            loss = self.impact(channel, exits[-1].start).refusal if self.is_public else None
+        loss, found = None, exits(self.public.events)
+        if found and self.is_public:
+            loss = self.impact(found[-1].channel or "", found[-1].start).refusal
         return answer_record(self.public, loss, self.config.currency, self._provenance())
 
     def run(self, progress: Progress | None = None) -> Run:
@@ -283,7 +268,7 @@ class Case:
     def _public_answers(self) -> tuple[Answer, ...]:
         """The record, then closure and impact of every exit of one channel."""
         answers = [self.record()]
-        for event in self.public.exits():
+        for event in exits(self.events):
             assert event.channel is not None
             severity = event.severity if event.severity else 1.0
             answers.append(self.closure(event.channel, event.start, severity=severity))
@@ -297,11 +282,11 @@ class Case:
         tell("exposure", "")
         exposure = self.exposure()
         answers, worth = [exposure], dict[str, Answer]()
-        for event in self.events:
+        for event in exits(self.events):
             channel = event.channel
-            if event.kind not in ("closure", "demotion") or channel is None or channel not in self.panel.channels:
+            if channel is None or channel not in self.panel.channels:
                 continue
-            if not self._earliest <= event.start <= self._latest:
+            if not self._earliest <= event.start <= self._latest or event.market not in (None, *self.panel.markets):
                 continue
             severity = 1.0 if event.kind == "closure" else event.severity
             if severity is not None:
@@ -328,30 +313,19 @@ class Case:
         """The case as the report shows it."""
         return facts_of(self.folder, None if self.is_public else self.panel)
 
-    def _check_public_call(self, channel: str, horizons: Sequence[int], market: str | None) -> None:
-        """Without `daily`, a channel is one that case.toml, an agreement or an event names; there are no markets."""
-        known = [one.channel_id for one in self.config.channels]
-        named = (*(deal.channel for deal in self.public.deals), *(event.channel for event in self.public.events))
-        known = list(dict.fromkeys([*known, *(name for name in named if name)]))
+    def _check_call(self, channel: str, on: date, horizons: Sequence[int], market: str | None) -> None:
+        """Channel, day, market and horizons of a call; without `daily` there are no markets and any day goes."""
+        known = self.public.channels(self.config.channels) if self.is_public else self.panel.channels
+        markets = () if self.is_public else self.panel.markets
         if not known:
             raise CallError("RC322")
         if channel not in known:
             raise CallError("RC320", channel=channel, nearest=nearest(channel, known))
-        if market is not None:
-            raise CallError("RC323", market=market, nearest="")
-        for horizon in horizons:
-            if horizon < 1:
-                raise CallError("RC324", horizon=str(horizon))
-
-    def _check_call(self, channel: str, on: date, horizons: Sequence[int], market: str | None) -> None:
-        panel = self.panel
-        if channel not in panel.channels:
-            raise CallError("RC320", channel=channel, nearest=nearest(channel, panel.channels))
-        if not self._earliest <= on <= self._latest:
+        if not self.is_public and not self._earliest <= on <= self._latest:
             ends = {"first": self._earliest.isoformat(), "last": self._latest.isoformat()}
             raise CallError("RC321", on=on.isoformat(), **ends)
-        if market is not None and market not in panel.markets:
-            raise CallError("RC323", market=market, nearest=nearest(market, panel.markets))
+        if market is not None and market not in markets:
+            raise CallError("RC323", market=market, nearest=nearest(market, markets) if markets else "")
         for horizon in horizons:
             if horizon < 1:
                 raise CallError("RC324", horizon=str(horizon))
@@ -364,21 +338,11 @@ class Case:
     def _latest(self) -> date:
         return self.panel.last + timedelta(days=LATEST_DAY)
 
-    def _announcement(self, channel: str, on: date) -> date | None:
-        days = [
-            event.start
-            for event in self.events
-            if event.kind == "announcement"
-            and event.channel == channel
-            and on - timedelta(days=LONGEST_NOTICE) <= event.start < on
-        ]
-        return max(days, default=None)
-
     def _money(self, channel: str, on: date) -> Money:
         """Margin of `case.toml`, and the fixed fee a year of the channel's deal that runs on the day."""
         margin = self.config.margin
         ends = None if margin is None else (margin.low, margin.high)
-        return money_on(self.config.currency, ends, self.deals, channel, on)
+        return money_on(self.config.currency, ends, self.public.deals, channel, on)
 
     def _provenance(self) -> Provenance:
         created = datetime.now(UTC).isoformat(timespec="seconds")

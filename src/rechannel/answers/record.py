@@ -11,7 +11,7 @@ import numpy as np
 from rechannel.answers.answer import Answer, EvidenceItem, Provenance, Timeline
 from rechannel.answers.declared import period_of, published_share
 from rechannel.answers.hindsight import NEAR
-from rechannel.tables.calendar import Event
+from rechannel.tables.calendar import Event, announced, exits
 from rechannel.tables.deals import Deal
 from rechannel.tables.figures import Figure, as_money, as_share, find_figures
 from rechannel.tables.public import PublicRecord
@@ -22,7 +22,6 @@ from rechannel.vocabulary.estimate import LEVELS, Estimate, Quantiles, Quantity,
 from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
 
-LONGEST_NOTICE = 90
 RELATED = "_from_related_party"
 """Ending of a metric of `figures`: the part of an expense that went to a related party."""
 FEE_CLAIM = "yearly_fee"
@@ -90,8 +89,8 @@ def answer_record(record: PublicRecord, loss: Refusal | None, currency: str, pro
     where an average order of that firm would go, not how many are lost. Two sources give a range, not a distribution:
     quantiles of the combined rows are uniform between them.
     """
-    exits = record.exits()
-    exit_event = exits[-1] if exits else None
+    found = exits(record.events)
+    exit_event = found[-1] if found else None
     channel = exit_event.channel if exit_event is not None else _channel_of_deals(record)
     statements = [
         *_timing(record, exit_event),
@@ -184,7 +183,7 @@ def _timing(record: PublicRecord, exit_event: Event | None) -> list[Statement]:
         figures = {"days": days, "from": last.end.isoformat(), "to": on.isoformat(), "deal": last.deal_id}
         row = _fixed("days_expiry_to_exit", "days", days, Grade.C, channel=channel)
         made.append(Statement(f"expiry{ending}", Grade.C, {**figures, "source": last.source or ""}, (row,)))
-    told = record.announcement(channel, on, within=LONGEST_NOTICE)
+    told = announced(record.events, channel, on)
     if told is not None:
         days = float((on - told).days)
         figures = {"days": days, "from": told.isoformat(), "to": on.isoformat()}

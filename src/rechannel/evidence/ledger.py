@@ -14,7 +14,7 @@ from rechannel.evidence.design import DISTURBING, LONGEST_TEMPORARY, REBOUND_DAY
 from rechannel.evidence.finding import Finding
 from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_guess
 from rechannel.evidence.series import fit_series, scout_grid, trimmed
-from rechannel.tables.calendar import Event
+from rechannel.tables.calendar import EXITS, Event, announced
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import COUNTED, Metric
 from rechannel.vocabulary.estimate import FloatArray
@@ -31,7 +31,6 @@ EARLIEST = 14
 """Days of history before an event without which it is not measured."""
 YIELD_DAYS = 56
 """Open days before an event from which usual yields are read."""
-LONGEST_NOTICE = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,6 @@ class _Sums:
 
 def incidents(panel: Panel, events: Sequence[Event], before: int, market: str | None = None) -> tuple[Incident, ...]:
     """Past events that took traffic from one channel, by first day; rows of several markets are joined."""
-    announcements = [event for event in events if event.kind == "announcement"]
     groups: dict[tuple[object, ...], list[Event]] = {}
     for event in events:
         if event.kind not in DISTURBING or event.channel not in panel.channels:
@@ -86,7 +84,7 @@ def incidents(panel: Panel, events: Sequence[Event], before: int, market: str | 
         everywhere = any(row.market is None for row in rows) or market is not None
         named = () if everywhere else tuple(sorted({row.market for row in rows if row.market is not None}))
         markets = () if set(named) == set(panel.markets) else named
-        found.append(Incident(rows[0], markets, _notice(rows[0], announcements)))
+        found.append(Incident(rows[0], markets, _notice(rows[0], events)))
     return tuple(found)
 
 
@@ -133,19 +131,15 @@ def _untouched(panel: Panel, events: Sequence[Event], incident: Incident) -> tup
     return () if None in busy else tuple(name for name in panel.markets if name not in busy)
 
 
-def _notice(event: Event, announcements: Sequence[Event]) -> int:
-    """Days of notice: the latest announcement about this channel in the 90 days before the event."""
-    days = [
-        (event.start - told.start).days
-        for told in announcements
-        if told.touches(event.channel or "") and 0 < (event.start - told.start).days <= LONGEST_NOTICE
-    ]
-    return min(days) if days else 0
+def _notice(event: Event, events: Sequence[Event]) -> int:
+    """Days of notice; 0 without an announcement."""
+    told = announced(events, event.channel or "", event.start)
+    return 0 if told is None else (event.start - told).days
 
 
 def is_lasting(event: Event) -> bool:
     """Whether an event does not end: a closure or demotion logged for one day (its start) or for months."""
-    return event.kind in ("closure", "demotion") and (event.days == 1 or event.days > LONGEST_TEMPORARY)
+    return event.kind in EXITS and (event.days == 1 or event.days > LONGEST_TEMPORARY)
 
 
 def _days_of(panel: Panel, incident: Incident, before: int) -> _Days:

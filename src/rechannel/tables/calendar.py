@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import cast
@@ -12,6 +13,9 @@ import pyarrow as pa
 
 from rechannel.vocabulary.channel import ALL_MARKETS, EVENT_KINDS, EventKind
 
+LONGEST_NOTICE = 90
+"""Days between an announcement and what it announces, at most."""
+EXITS = ("closure", "demotion")
 HOLIDAYS_OF = {
     "Asia/Shanghai": "CN",
     "Asia/Hong_Kong": "HK",
@@ -93,6 +97,30 @@ def read_events(relation: pa.Table) -> tuple[Event, ...]:
 
 def _or_all(name: str | None) -> str | None:
     return None if name in (None, "", ALL_MARKETS) else name
+
+
+def announced(events: Sequence[Event], channel: str, on: date, *, within: int = LONGEST_NOTICE) -> date | None:
+    """Day on which something about a channel on day `on` became known: the latest announcement of the days before."""
+    days = [
+        event.start
+        for event in events
+        if event.kind == "announcement" and event.channel == channel and on - timedelta(days=within) <= event.start < on
+    ]
+    return max(days, default=None)
+
+
+def exits(events: Sequence[Event]) -> tuple[Event, ...]:
+    """Closures and demotions of one channel, by day."""
+    found = [event for event in events if event.kind in EXITS and event.channel is not None]
+    return tuple(sorted(found, key=lambda event: (event.start, event.channel or "")))
+
+
+def with_holidays(events: tuple[Event, ...], timezone: str, first: date, last: date) -> tuple[Event, ...]:
+    """The events, and the public holidays of the time zone's country when they have none of their own."""
+    country = HOLIDAYS_OF.get(timezone)
+    if country is None or any(event.kind == "holiday" for event in events):
+        return events
+    return (*events, *holiday_events(country, first, last))
 
 
 def holiday_events(country: str, first: date, last: date) -> tuple[Event, ...]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import pyarrow as pa
 
 from rechannel.source.contract import TableName
-from rechannel.tables.calendar import Event, read_events
+from rechannel.tables.calendar import EXITS, Event, read_events
 from rechannel.tables.claims import Claim, read_claims
 from rechannel.tables.deals import Deal, read_deals
 from rechannel.tables.figures import Figure, read_figures
 from rechannel.tables.rivals import RivalFigure, read_rivals
+from rechannel.vocabulary.channel import Channel
 
-EXITS = ("closure", "demotion")
 NOT_SHOCKS = (*EXITS, "announcement", "opening")
 """Kinds of events that are not a shock of their own: the exit itself, what is said, and what began long ago."""
 
@@ -31,10 +31,11 @@ class PublicRecord:
     events: tuple[Event, ...] = ()
     rivals: tuple[RivalFigure, ...] = ()
 
-    def exits(self) -> tuple[Event, ...]:
-        """Closures and demotions of one channel, by day."""
-        found = [event for event in self.events if event.kind in EXITS and event.channel is not None]
-        return tuple(sorted(found, key=lambda event: (event.start, event.channel or "")))
+    def channels(self, described: Sequence[Channel]) -> tuple[str, ...]:
+        """Channels that case.toml, an agreement or an event names."""
+        named = (*(deal.channel for deal in self.deals), *(event.channel for event in self.events))
+        known = (*(one.channel_id for one in described), *(name for name in named if name))
+        return tuple(dict.fromkeys(known))
 
     def deals_of(self, channel: str) -> tuple[Deal, ...]:
         """Agreements about one channel, by day of signature or start."""
@@ -56,17 +57,6 @@ class PublicRecord:
         """The host of the latest agreement about the channel."""
         about = self.deals_of(channel)
         return about[-1].host if about else None
-
-    def announcement(self, channel: str, on: date, *, within: int) -> date | None:
-        """Day on which the exit of `on` was announced: the latest announcement about the channel shortly before."""
-        days = [
-            event.start
-            for event in self.events
-            if event.kind == "announcement"
-            and event.channel == channel
-            and on - timedelta(days=within) <= event.start < on
-        ]
-        return max(days, default=None)
 
     def shocks(self, on: date, *, within: int) -> tuple[Event, ...]:
         """Events that move the same numbers in the same weeks: of any other kind, within so many days of `on`."""
