@@ -1,4 +1,4 @@
-"""Run the long series and write `benchmarks/results/*.json`: `python -m benchmarks [null|panels|page] ...`."""
+"""Run the long series and write `benchmarks/results/*.json`: `python -m benchmarks [null|panels|twins|ranks|page] ...`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import null_series, page, placebo_panels
+from benchmarks import null_series, page, placebo_panels, twins, world_ranks
 
 RESULTS = Path(__file__).parent / "results"
 SERIES_PER_CELL = 1000
 PANELS_PER_FAMILY = 120
+TWINS = 30
+RANK_RUNS = 300
 PAGE_ONLY = "page"
 
 
@@ -49,7 +51,20 @@ def panels() -> dict[str, object]:
     return placebo_panels.run(PANELS_PER_FAMILY)
 
 
-SERIES: Mapping[str, Callable[[], dict[str, object]]] = {"null": null, "panels": panels}
+def twin_closures() -> dict[str, object]:
+    return twins.run(TWINS)
+
+
+def ranks() -> dict[str, object]:
+    return world_ranks.run(RANK_RUNS)
+
+
+SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
+    "null": null,
+    "panels": panels,
+    "twins": twin_closures,
+    "ranks": ranks,
+}
 
 
 def main(names: list[str]) -> int:

@@ -96,7 +96,42 @@ def panels_part(record: Mapping[str, Any]) -> str:
     return f"{table(header, [*rows, whole])}\n\n{measured_on(record)}"
 
 
-PARTS = {"null": null_part, "panels": panels_part}
+def twins_part(record: Mapping[str, Any]) -> str:
+    """Coverage of closure on fresh twins, errors of two habits, and the cost of a cold call."""
+    result, cold = record["result"]["coverage"], record["result"]["cold"]
+    header = ["horizon", "net loss of", "90 % interval holds the truth", "median error / truth", "median width / truth"]
+    rows = []
+    for horizon, row in result.items():
+        if not isinstance(row, dict):
+            continue
+        for metric, cell in row.items():
+            if isinstance(cell, dict):
+                held = f"{cell['inside_90']} of {result['twins']}"
+                figures = [f"{cell['error_over_truth']:.2f}", f"{cell['width_over_truth']:.2f}"]
+                rows.append([f"{horizon} days", metric, held, *figures])
+        for habit, words in (("before_after", "visits, by before/after"), ("last_touch", "visits, by last touch")):
+            rows.append([f"{horizon} days", words, "", f"{row[f'{habit}_error_over_truth']:.2f}", ""])
+    spent = (
+        f"A cold `rechannel ask CASE closure` on {cold['channels']} channels x {cold['days']} days, three horizons, "
+        f"{cold['estimates']} rows: {cold['ask_seconds']:.2f} s as a whole process (fastest of {cold['repeats']}), "
+        f"{cold['over_floor']:.1f} times the floor of starting Python and reading the same case "
+        f"({cold['floor_seconds']:.2f} s)."
+    )
+    return f"{table(header, rows)}\n\n{spent}\n\n{measured_on(record)}"
+
+
+def ranks_part(record: Mapping[str, Any]) -> str:
+    """Whether the diversion model finds again what it draws from its own prior."""
+    result = record["result"]
+    rows = [
+        [name, f"{row['p_value']:.3f}", "yes" if row["inside_the_band"] else "no"]
+        for name, row in result["quantities"].items()
+    ]
+    header = ["quantity", f"chance of ranks as uneven ({result['runs']} runs)", "inside the 95 % band"]
+    return f"{table(header, rows)}\n\n{measured_on(record)}"
+
+
+PARTS = {"null": null_part, "panels": panels_part, "twins": twins_part, "ranks": ranks_part}
 
 
 def filled(page: str) -> str:
