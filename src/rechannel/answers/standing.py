@@ -55,8 +55,8 @@ def standing_of(world: World, channel: str) -> Standing:
     """Grade cap, checks and evidence for numbers about one channel's diversion."""
     own = world.findings_on(channel)
     strong = [finding for finding in own if finding.grade_cap in (Grade.A, Grade.B)]
-    clear = [finding for finding in world.findings if finding.clear]
-    if strong:
+    clear = [finding for finding in world.findings if finding.clear] if world.diversion.left_out else []
+    if strong and clear:
         cap, reasons = min(finding.grade_cap for finding in strong), []
     elif clear:
         cap, reasons = Grade.C, ["other_channels_only" if not own else "short_outage"]
