@@ -186,7 +186,9 @@ def test_channel_order_only_permutes_the_answer(shop: Shop) -> None:
     for row in before.estimates:
         again = after.find(row.metric, horizon=row.horizon_days, channel=row.channel)
         if not isinstance(row.value, Quantity) or not isinstance(again.value, Quantity):
-            assert row.value == again.value
+            codes = {value.code for value in (row.value, again.value) if isinstance(value, Refusal)}
+            # the most extreme draw decides whether anything is left: another set of draws may see it otherwise
+            assert row.value == again.value or codes <= {"no_remaining_margin", "nothing_left"}
             continue
         a, b = np.array(row.value.quantiles.values)[1:-1], np.array(again.value.quantiles.values)[1:-1]
         assert b == pytest.approx(a, abs=MONTE_CARLO * max(a[-1] - a[0], 1e-9)), coordinates(row)
