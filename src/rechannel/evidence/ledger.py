@@ -167,12 +167,19 @@ def _measure(
 ) -> Finding | None:
     """One event, or None when its days cannot be measured."""
     event, days = incident.event, _days_of(panel, incident, baseline.before)
-    names = baseline.channels
-    if event.channel is None or event.channel not in names:
+    if event.channel is None or event.channel not in baseline.channels:
         return None
+    # a channel that was not there yet, or not any more, gained nothing and lost nothing
+    there = [
+        at
+        for at, one in enumerate(baseline.series)
+        if one.channel == event.channel or np.isfinite(one.values[days.measured]).any()
+    ]
+    series, correlation = [baseline.series[at] for at in there], baseline.correlation[np.ix_(there, there)]
+    names = tuple(str(one.channel) for one in series)
     closed = names.index(event.channel)
-    sums = [_both_sides(one, days, baseline.before) for one in baseline.series]
-    observed = np.array([np.nansum(one.values[days.measured]) for one in baseline.series])
+    sums = [_both_sides(one, days, baseline.before) for one in series]
+    observed = np.array([np.nansum(one.values[days.measured]) for one in series])
     open_sum = np.array([item.open_sum[0] for item in sums])
     sd = np.sqrt(np.array([item.covariance[0, 0] for item in sums]))
     gains = observed - open_sum
@@ -180,18 +187,15 @@ def _measure(
     rebound, rebound_variance, rebound_covariance = 0.0, float("inf"), np.zeros(len(names))
     if days.rebound.size:
         late = np.array(
-            [
-                np.nansum(one.values[days.rebound]) - item.open_sum[1]
-                for one, item in zip(baseline.series, sums, strict=True)
-            ]
+            [np.nansum(one.values[days.rebound]) - item.open_sum[1] for one, item in zip(series, sums, strict=True)]
         )
         late_sd = np.sqrt(np.array([item.covariance[1, 1] for item in sums]))
         cross = np.array([item.covariance[0, 1] for item in sums])
         coupling = np.divide(cross, sd * late_sd, out=np.zeros_like(cross), where=sd * late_sd > 0)
         rebound = float(late.sum())
-        rebound_variance = float((baseline.correlation * np.outer(late_sd, late_sd)).sum())
+        rebound_variance = float((correlation * np.outer(late_sd, late_sd)).sum())
         pair = np.sqrt(np.abs(np.outer(coupling, coupling))) * np.sign(coupling)[:, None]
-        rebound_covariance = (baseline.correlation * pair * np.outer(sd, late_sd)).sum(axis=1)
+        rebound_covariance = (correlation * pair * np.outer(sd, late_sd)).sum(axis=1)
     clear = removed > CLEAR_SD * sd[closed] and removed > 0
     change, variance, usual = _yields(panel, events, event.channel, days, baseline, markets)
     strong = (event.kind == "test" or event.days >= SHORTEST_FOR_B or is_lasting(event)) and clear
@@ -205,7 +209,7 @@ def _measure(
         notice_days=incident.notice,
         channels=names,
         gains=gains,
-        gains_covariance=baseline.correlation * np.outer(sd, sd),
+        gains_covariance=correlation * np.outer(sd, sd),
         rebound=rebound,
         rebound_variance=rebound_variance,
         rebound_covariance=rebound_covariance,
