@@ -114,10 +114,7 @@ def fit_baseline(
 
 def sum_of(panel: Panel, metric: Metric, markets: Sequence[str] | None) -> FloatArray:
     """One metric summed over some markets, shape [date, channel]; nan where any of them is not measured."""
-    if markets is None:
-        return panel.over_markets(metric)
-    places = [panel.markets.index(name) for name in markets]
-    return np.asarray(panel.values[metric][:, places].sum(axis=1))
+    return panel.sum_of(metric, panel.markets if markets is None else markets)
 
 
 def with_control(design: Design, control: FloatArray) -> Design:
