@@ -145,6 +145,19 @@ def test_missing_days_of_one_channel_do_not_lower_anything() -> None:
         assert np.median(demand.windows("orders", [0], [30]).own) == pytest.approx(30 * LEVELS[1] * RATE, rel=NEAR)
 
 
+def test_a_channel_that_ended_is_not_there_any_more() -> None:
+    """Rows that stop four months ago are an end; rows that stop last week are late."""
+    others = LEVELS.sum() - LEVELS[2]
+    for last, total in ((DAYS - 120, others), (DAYS - 7, LEVELS.sum())):
+        panel = without(without(made_panel(), "visits", 2, slice(last, None)), "orders", 2, slice(last, None))
+        demand = ahead(panel)
+        pair, orders = demand.windows("visits", [0], [30]), demand.windows("orders", [0], [30])
+        assert np.median(pair.total) == pytest.approx(30 * total, rel=NEAR)
+        assert np.median(orders.total) == pytest.approx(30 * total * RATE, rel=NEAR)
+    assert demand.rest is not None
+    assert np.isnan(demand.rest.values[DAYS - 7 : DAYS]).all()
+
+
 def test_a_later_day_is_wider() -> None:
     panel = made_panel()
     spreads = [width(ahead(panel, start=DAYS + lead).windows("visits", [0], [30]).own)[0] for lead in (0, 30, 90)]

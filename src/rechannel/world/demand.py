@@ -28,6 +28,8 @@ from rechannel.vocabulary.estimate import FloatArray
 
 REST = "(rest)"
 """Name of the series of all other own channels together."""
+GONE_DAYS = 28
+"""Days without a row after which a channel has ended, and is not merely reported late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,8 @@ def forecast_demand(
     shop = build_design(baseline.dates, events, None, market=market, cadence=panel.cadence)
     shop = shop.with_instance_sd(baseline.instance_sd)
     visits = padded(sum_of(panel, "visits", markets), length)
-    others = _all_others(visits, at, before)
+    gone = GONE_DAYS // (7 if panel.cadence == "weekly" else 1)
+    others = _all_others(visits, at, before, gone)
     rest = None
     if others is not None and _is_enough(others, shop, before):
         rest = fit_channel("visits", REST, others, shop, before)
@@ -195,7 +198,7 @@ def forecast_demand(
             )
             if one is not None:
                 yields[metric, True] = one
-                beside = _all_others(amounts, at, before)
+                beside = _all_others(amounts, at, before, gone)
                 if rest is not None and beside is not None:
                     other = fitted(metric, REST, beside, rest.values, shop)
                     if other is not None:
@@ -231,19 +234,21 @@ def _spare(panel: Panel, markets: Sequence[str] | None, before: int) -> float:
     return 25.0
 
 
-def _all_others(values: FloatArray, own: int, before: int) -> FloatArray | None:
+def _all_others(values: FloatArray, own: int, before: int, gone: int) -> FloatArray | None:
     """Sum over all channels but one, shape [day]; channels never measured are left out; None when none is left."""
     rest = np.delete(values, own, axis=1)
     rest = rest[:, np.isfinite(rest[:before]).any(axis=0)]
     if not rest.shape[1]:
         return None
-    return np.asarray(np.column_stack([_from_first(rest[:, k], before) for k in range(rest.shape[1])]).sum(axis=1))
+    return np.asarray(np.column_stack([_while_there(column, before, gone) for column in rest.T]).sum(axis=1))
 
 
-def _from_first(values: FloatArray, before: int) -> FloatArray:
-    """Days before a channel's first row count as none: it was not there yet."""
+def _while_there(values: FloatArray, before: int, gone: int) -> FloatArray:
+    """Days before a channel's first row count as none, and so do days after its last once it is `gone` rows ago."""
     known = np.flatnonzero(np.isfinite(values[:before]))
     out = values.copy()
     if known.size:
         out[: known[0]] = 0.0
+        if before - known[-1] > gone:
+            out[known[-1] + 1 : before] = 0.0
     return out
