@@ -198,11 +198,13 @@ def test_a_channel_that_was_not_there_takes_no_part() -> None:
     """Opened after the outage, or gone before it: no row, so neither a gain nor a loss of its own."""
     whole = made_panel(11)
     for absent in (slice(0, LAST + 30), slice(FIRST - 100, DAYS)):
-        visits = whole.values["visits"].copy()
-        visits[absent, :, 2] = np.nan
-        panel = replace(whole, values={"visits": visits})
+        values = {name: array.copy() for name, array in whole.values.items()}
+        for array in values.values():
+            array[absent, :, 2] = np.nan
+        panel = replace(whole, values=values)
         (finding,) = banked(panel, event(panel))
         assert finding.channels == ("app", "entry")
+        assert close_to(finding.yield_change["orders"], 0.0, float(np.sqrt(finding.yield_variance["orders"])))
         assert close_to(finding.retained, TAKEN_UP, finding.retained_sd)
 
 

@@ -19,8 +19,11 @@ from rechannel.evidence.joint import (
 from rechannel.evidence.series import scout_grid
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import DateArray, Panel
-from rechannel.vocabulary.channel import Metric
+from rechannel.vocabulary.channel import Cadence, Metric
 from rechannel.vocabulary.estimate import FloatArray
+
+GONE_DAYS = 28
+"""Days without a row after which a channel has ended, and is not merely reported late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,27 @@ def fit_baseline(
 def sum_of(panel: Panel, metric: Metric, markets: Sequence[str] | None) -> FloatArray:
     """One metric summed over some markets, shape [date, channel]; nan where any of them is not measured."""
     return panel.sum_of(metric, panel.markets if markets is None else markets)
+
+
+def all_others(values: FloatArray, own: int, before: int, cadence: Cadence) -> FloatArray | None:
+    """Sum over all channels but one, shape [day]; channels never measured are left out; None when none is left."""
+    rest = np.delete(values, own, axis=1)
+    rest = rest[:, np.isfinite(rest[:before]).any(axis=0)]
+    if not rest.shape[1]:
+        return None
+    gone = GONE_DAYS // (7 if cadence == "weekly" else 1)
+    return np.asarray(np.column_stack([_while_there(column, before, gone) for column in rest.T]).sum(axis=1))
+
+
+def _while_there(values: FloatArray, before: int, gone: int) -> FloatArray:
+    """Days before a channel's first row count as none, and so do days after its last once it is `gone` rows ago."""
+    known = np.flatnonzero(np.isfinite(values[:before]))
+    out = values.copy()
+    if known.size:
+        out[: known[0]] = 0.0
+        if before - known[-1] > gone:
+            out[known[-1] + 1 : before] = 0.0
+    return out
 
 
 def with_control(design: Design, control: FloatArray) -> Design:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from rechannel.evidence.baseline import Baseline, fit_baseline, padded, sum_of
+from rechannel.evidence.baseline import Baseline, all_others, fit_baseline, padded, sum_of
 from rechannel.evidence.design import DISTURBING, LONGEST_TEMPORARY, REBOUND_DAYS, build_design
 from rechannel.evidence.finding import Finding
 from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_guess
@@ -272,7 +272,9 @@ def _yields(
     channel = event.channel or ""
     own = panel.channel_index(channel)
     visits = sum_of(panel, "visits", markets)
-    rest = np.delete(visits, own, axis=1).sum(axis=1)
+    rest = all_others(visits, own, before, panel.cadence)
+    if rest is None:
+        return change, variance, usual
     window = np.zeros(baseline.dates.size, dtype=bool)
     window[days.measured] = True
     design = build_design(
@@ -289,7 +291,9 @@ def _yields(
         if metric == "visits" or metric not in panel.values:
             continue
         amounts = sum_of(panel, metric, markets)
-        others = np.delete(amounts, own, axis=1).sum(axis=1)
+        others = all_others(amounts, own, before, panel.cadence)
+        if others is None:
+            continue
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where((rest > 0) & (others > 0), np.log(others / rest), np.nan)
         values = padded(ratio, window.size)

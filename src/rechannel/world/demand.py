@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rechannel.evidence.baseline import Baseline, padded, sum_of
+from rechannel.evidence.baseline import Baseline, all_others, padded, sum_of
 from rechannel.evidence.design import Design, build_design
 from rechannel.evidence.joint import (
     FEWEST_TRAINING_DAYS,
@@ -28,8 +28,6 @@ from rechannel.vocabulary.estimate import FloatArray
 
 REST = "(rest)"
 """Name of the series of all other own channels together."""
-GONE_DAYS = 28
-"""Days without a row after which a channel has ended, and is not merely reported late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +176,7 @@ def forecast_demand(
     shop = build_design(baseline.dates, events, None, market=market, cadence=panel.cadence)
     shop = shop.with_instance_sd(baseline.instance_sd)
     visits = padded(sum_of(panel, "visits", markets), length)
-    gone = GONE_DAYS // (7 if panel.cadence == "weekly" else 1)
-    others = _all_others(visits, at, before, gone)
+    others = all_others(visits, at, before, panel.cadence)
     rest = None
     if others is not None and _is_enough(others, shop, before):
         rest = fit_channel("visits", REST, others, shop, before)
@@ -198,7 +195,7 @@ def forecast_demand(
             )
             if one is not None:
                 yields[metric, True] = one
-                beside = _all_others(amounts, at, before, gone)
+                beside = all_others(amounts, at, before, panel.cadence)
                 if rest is not None and beside is not None:
                     other = fitted(metric, REST, beside, rest.values, shop)
                     if other is not None:
@@ -232,23 +229,3 @@ def _spare(panel: Panel, markets: Sequence[str] | None, before: int) -> float:
             if events > 0:
                 return float(0.5 * visits / events)
     return 25.0
-
-
-def _all_others(values: FloatArray, own: int, before: int, gone: int) -> FloatArray | None:
-    """Sum over all channels but one, shape [day]; channels never measured are left out; None when none is left."""
-    rest = np.delete(values, own, axis=1)
-    rest = rest[:, np.isfinite(rest[:before]).any(axis=0)]
-    if not rest.shape[1]:
-        return None
-    return np.asarray(np.column_stack([_while_there(column, before, gone) for column in rest.T]).sum(axis=1))
-
-
-def _while_there(values: FloatArray, before: int, gone: int) -> FloatArray:
-    """Days before a channel's first row count as none, and so do days after its last once it is `gone` rows ago."""
-    known = np.flatnonzero(np.isfinite(values[:before]))
-    out = values.copy()
-    if known.size:
-        out[: known[0]] = 0.0
-        if before - known[-1] > gone:
-            out[known[-1] + 1 : before] = 0.0
-    return out
