@@ -145,6 +145,17 @@ def test_missing_days_of_one_channel_do_not_lower_anything() -> None:
         assert np.median(demand.windows("orders", [0], [30]).own) == pytest.approx(30 * LEVELS[1] * RATE, rel=NEAR)
 
 
+@pytest.mark.parametrize("channels", [(0, 1, 2, 3), (2,)])
+def test_orders_counted_only_lately_are_not_a_jump(channels: tuple[int, ...]) -> None:
+    """Visits without an orders cell are visits whose orders are unknown, not visits without an order."""
+    panel = made_panel()
+    for channel in channels:
+        panel = without(panel, "orders", channel, slice(0, 100))
+    total = ahead(panel).windows("orders", [0], [30]).total
+    assert np.median(total) == pytest.approx(30 * LEVELS.sum() * RATE, rel=NEAR)
+    assert width(total)[0] < 0.15
+
+
 def test_a_channel_that_ended_is_not_there_any_more() -> None:
     """Rows that stop four months ago are an end; rows that stop last week are late."""
     others = LEVELS.sum() - LEVELS[2]

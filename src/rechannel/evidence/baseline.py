@@ -120,25 +120,24 @@ def sum_of(panel: Panel, metric: Metric, markets: Sequence[str] | None) -> Float
     return panel.sum_of(metric, panel.markets if markets is None else markets)
 
 
-def all_others(values: FloatArray, own: int, before: int, cadence: Cadence) -> FloatArray | None:
-    """Sum over all channels but one, shape [day]; channels never measured are left out; None when none is left."""
-    rest = np.delete(values, own, axis=1)
-    rest = rest[:, np.isfinite(rest[:before]).any(axis=0)]
-    if not rest.shape[1]:
-        return None
+def all_others(values: FloatArray, visits: FloatArray, own: int, before: int, cadence: Cadence) -> FloatArray | None:
+    """Sum over all channels but one, shape [day]; None when no other was ever measured.
+
+    A channel never measured is left out. Before its first row of `visits` a channel was not there yet, and adds
+    nothing; so it is after its last one, once that is four weeks ago.
+    """
     gone = GONE_DAYS // (7 if cadence == "weekly" else 1)
-    return np.asarray(np.column_stack([_while_there(column, before, gone) for column in rest.T]).sum(axis=1))
-
-
-def _while_there(values: FloatArray, before: int, gone: int) -> FloatArray:
-    """Days before a channel's first row count as none, and so do days after its last once it is `gone` rows ago."""
-    known = np.flatnonzero(np.isfinite(values[:before]))
-    out = values.copy()
-    if known.size:
-        out[: known[0]] = 0.0
+    total: FloatArray | None = None
+    for channel in range(values.shape[1]):
+        known = np.flatnonzero(np.isfinite(visits[:before, channel]))
+        if channel == own or not known.size or not np.isfinite(values[:before, channel]).any():
+            continue
+        there = values[:, channel].copy()
+        there[: known[0]] = 0.0
         if before - known[-1] > gone:
-            out[known[-1] + 1 : before] = 0.0
-    return out
+            there[known[-1] + 1 : before] = 0.0
+        total = there if total is None else total + there
+    return total
 
 
 def with_control(design: Design, control: FloatArray) -> Design:

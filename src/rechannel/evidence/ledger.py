@@ -272,7 +272,7 @@ def _yields(
     channel = event.channel or ""
     own = panel.channel_index(channel)
     visits = sum_of(panel, "visits", markets)
-    rest = all_others(visits, own, before, panel.cadence)
+    rest = all_others(visits, visits, own, before, panel.cadence)
     if rest is None:
         return change, variance, usual
     window = np.zeros(baseline.dates.size, dtype=bool)
@@ -291,7 +291,7 @@ def _yields(
         if metric == "visits" or metric not in panel.values:
             continue
         amounts = sum_of(panel, metric, markets)
-        others = all_others(amounts, own, before, panel.cadence)
+        others = all_others(amounts, visits, own, before, panel.cadence)
         if others is None:
             continue
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -176,7 +176,7 @@ def forecast_demand(
     shop = build_design(baseline.dates, events, None, market=market, cadence=panel.cadence)
     shop = shop.with_instance_sd(baseline.instance_sd)
     visits = padded(sum_of(panel, "visits", markets), length)
-    others = all_others(visits, at, before, panel.cadence)
+    others = all_others(visits, visits, at, before, panel.cadence)
     rest = None
     if others is not None and _is_enough(others, shop, before):
         rest = fit_channel("visits", REST, others, shop, before)
@@ -195,7 +195,7 @@ def forecast_demand(
             )
             if one is not None:
                 yields[metric, True] = one
-                beside = all_others(amounts, at, before, panel.cadence)
+                beside = all_others(amounts, visits, at, before, panel.cadence)
                 if rest is not None and beside is not None:
                     other = fitted(metric, REST, beside, rest.values, shop)
                     if other is not None:
