@@ -27,7 +27,7 @@ from rechannel.tables.calendar import HOLIDAYS_OF, Event, holiday_events, read_e
 from rechannel.tables.deals import Deal, read_deals
 from rechannel.tables.panel import Panel, build_panel
 from rechannel.tables.public import PublicRecord, read_public
-from rechannel.tables.rivals import read_rivals
+from rechannel.tables.rivals import in_market, read_rivals
 from rechannel.vocabulary.errors import CallError, nearest
 from rechannel.vocabulary.wording import LANGUAGES, Language
 from rechannel.world.fitted import World, fit_world
@@ -116,7 +116,7 @@ class Case:
             len(self.panel.dates),
             coming=EXPOSURE_HORIZON,
             channels=self.config.channels,
-            rivals=self._surrounds.rivals,
+            rivals=in_market(self._surrounds.rivals, None),
             seed=self.config.seed,
         )
 

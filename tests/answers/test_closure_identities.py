@@ -123,6 +123,26 @@ def test_rows_of_shares_add_up_with_rivals() -> None:
         assert firms[0] > firms[1]
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_rivals_are_those_of_the_market_that_is_asked_about(named: bool) -> None:
+    """`first` is large in the north, `second` in the south and altogether; rows of later days are not used."""
+    shop = made_shop(3, 130, 3, markets=("north", "south"))
+    day, values = shop.panel.first, {"north": (9.0, 1.0), "south": (1.0, 20.0)}
+    if named:
+        values["all"] = (10.0, 21.0)
+    rivals = [
+        RivalFigure(when, market, firm, "visits", value if when < shop.question.on else 1000 - value)
+        for when in (day, shop.question.on)
+        for market, pair in values.items()
+        for firm, value in zip(("first", "second"), pair, strict=True)
+    ]
+    for market, largest in ((None, "second"), ("north", "first"), ("south", "second")):
+        asked = replace(shop.question, market=market, horizons=(30,))
+        answer = answer_closure(shop.panel, Surrounds(shop.events, (), rivals), asked, shop.money, STAMP)
+        first, second = (float(quantiles(answer, "diversion", 30, firm)[4]) for firm in ("first", "second"))
+        assert (first > second) == (largest == "first"), market
+
+
 @EXAMPLES
 @given(shops())
 def test_a_severity_of_zero_is_nothing(shop: Shop) -> None:

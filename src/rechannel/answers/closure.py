@@ -18,7 +18,7 @@ from rechannel.scenario.interventions import Demote
 from rechannel.scenario.paths import Course, courses
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
-from rechannel.tables.rivals import RivalFigure
+from rechannel.tables.rivals import RivalFigure, in_market
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.channel import COUNTED, Channel, Metric, Verdict
 from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantiles, Quantity, Refusal
@@ -110,9 +110,10 @@ def answer_closure(
     The causal reading assumes that users who meet the closure behave as users of past outages did, up to deferral and a
     bias of unknown sign (`world.diversion`).
     """
-    before = min(panel.index_of(question.announced or question.on), len(panel.dates))
+    told = question.announced or question.on
+    before = min(panel.index_of(told), len(panel.dates))
     why = _whole_refusal(panel, question, before)
-    rivals = tuple(row for row in around.rivals if row.day < question.on)
+    rivals = in_market([row for row in around.rivals if row.day < told], question.market)
     if why is None:
         step = 7 if panel.cadence == "weekly" else 1
         start = panel.index_of(question.on)
@@ -123,7 +124,7 @@ def answer_closure(
             before,
             coming=max(0, start + longest - len(panel.dates)),
             market=question.market,
-            subject=(question.channel, question.announced or question.on),
+            subject=(question.channel, told),
             channels=around.channels,
             rivals=rivals,
             seed=provenance.seed,
