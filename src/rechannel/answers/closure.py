@@ -11,8 +11,7 @@ import numpy as np
 from rechannel.answers.answer import Answer, Check, DailyRow, EvidenceItem, Path, Provenance
 from rechannel.answers.money import Money, money_rows
 from rechannel.answers.rows import Coordinates, answered, missing_column, refused, unit_of
-from rechannel.answers.standing import Standing, contraction, standing_of
-from rechannel.evidence.placebo import coverage_slack
+from rechannel.answers.standing import Standing, contraction, forecast_checks, standing_of
 from rechannel.scenario.do import Outcome, apply, prior_latent, removed_share
 from rechannel.scenario.interventions import Demote
 from rechannel.scenario.paths import Course, courses
@@ -210,7 +209,7 @@ def _answer(
     rows: list[Estimate] = []
     checks = list(standing.checks)
     for horizon, outcome in zip(question.horizons, outcomes, strict=True):
-        forecast = _forecast_checks(world, horizon, history)
+        forecast = forecast_checks(world, horizon, history)
         checks += forecast
         rows += _Horizon(panel, world, demand, question, money, standing, forecast, outcome, horizon).rows()
     both = courses(world, demand, question.intervention, max(1, max(question.horizons) // step))
@@ -248,30 +247,6 @@ def _find(rows: Sequence[Estimate], metric: str, horizon: int) -> Estimate:
 def _verdict(net_loss: Quantiles) -> Verdict:
     low, high = net_loss.interval()
     return "effect" if low > 0 or high < 0 else "cannot_tell"
-
-
-def _forecast_checks(world: World, horizon: int, history: int) -> list[Check]:
-    """What the open path rests on at one horizon; a failed one caps the grade at C."""
-    calibration = world.calibration
-    inside = calibration.held_out_coverage
-    slack = coverage_slack(calibration.independent_records)
-    days = str(horizon)
-    checks = [
-        Check("history", history >= 2 * horizon, {"horizon": days, "days": history, "wanted": 2 * horizon}),
-        Check(
-            "calibration_folds",
-            not calibration.is_extrapolated(horizon),
-            {
-                "horizon": days,
-                "folds": round(calibration.folds_at(horizon), 1),
-                "factor": round(float(calibration.widen(horizon)), 3),
-            },
-        ),
-    ]
-    if calibration.scores.size:
-        figures: dict[str, float | str] = {"coverage": round(inside, 3), "windows": int(calibration.scores.size)}
-        checks.append(Check("placebo_coverage", inside >= 0.9 - slack, figures))
-    return checks
 
 
 @dataclass(frozen=True, slots=True)

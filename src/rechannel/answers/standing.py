@@ -71,6 +71,30 @@ def standing_of(world: World, channel: str) -> Standing:
     return Standing(cap, (*reasons, *failed), tuple(checks), _evidence(world, channel))
 
 
+def forecast_checks(world: World, horizon: int, history: int) -> list[Check]:
+    """What the open path rests on at one horizon, with `history` days behind it; a failed one caps the grade at C."""
+    calibration = world.calibration
+    inside = calibration.held_out_coverage
+    slack = coverage_slack(calibration.independent_records)
+    days = str(horizon)
+    checks = [
+        Check("history", history >= 2 * horizon, {"horizon": days, "days": history, "wanted": 2 * horizon}),
+        Check(
+            "calibration_folds",
+            not calibration.is_extrapolated(horizon),
+            {
+                "horizon": days,
+                "folds": round(calibration.folds_at(horizon), 1),
+                "factor": round(float(calibration.widen(horizon)), 3),
+            },
+        ),
+    ]
+    if calibration.scores.size:
+        figures: dict[str, float | str] = {"coverage": round(inside, 3), "windows": int(calibration.scores.size)}
+        checks.append(Check("placebo_coverage", inside >= 0.9 - slack, figures))
+    return checks
+
+
 def _checks(world: World, channel: str) -> list[Check]:
     diversion = world.diversion
     at = diversion.surroundings.channels.index(channel)
