@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from rechannel.evidence.baseline import Baseline, fit_baseline
 from rechannel.evidence.placebo import Calibration
+from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import Cadence, Metric
 from rechannel.vocabulary.estimate import FloatArray
@@ -45,11 +47,13 @@ def without(panel: Panel, metric: Metric, channel: int, days: slice | list[int])
     return replace(panel, values={**panel.values, metric: array})
 
 
-def ahead(panel: Panel, channel: str = "c1", *, start: int | None = None, coming: int = 120) -> Demand:
+def ahead(
+    panel: Panel, channel: str = "c1", *, start: int | None = None, coming: int = 120, events: Sequence[Event] = ()
+) -> Demand:
     before = len(panel.dates)
-    baseline: Baseline = fit_baseline(panel, (), before, coming=coming)
+    baseline: Baseline = fit_baseline(panel, events, before, coming=coming)
     day = before if start is None else start
-    found = forecast_demand(panel, (), baseline, PLAIN, channel, day, draws=DRAWS, seed=SEED)
+    found = forecast_demand(panel, events, baseline, PLAIN, channel, day, draws=DRAWS, seed=SEED)
     assert found is not None
     return found
 
@@ -191,3 +195,15 @@ def test_a_channel_with_too_little_history_has_no_forecast() -> None:
     panel = without(made_panel(), "visits", 3, slice(0, DAYS - 10))
     baseline = fit_baseline(panel, (), DAYS, coming=60)
     assert forecast_demand(panel, (), baseline, PLAIN, "c3", DAYS, draws=DRAWS, seed=SEED) is None
+
+
+@pytest.mark.parametrize("level", [1.0, 100.0, 1e6])
+def test_a_channel_that_never_varies_is_forecast(level: float) -> None:
+    """Every day the same, and a step logged before the first day, which is the level itself."""
+    panel = made_panel()
+    visits = panel.values["visits"].copy()
+    visits[:, :, 1] = level
+    panel = replace(panel, values={**panel.values, "visits": visits})
+    opened = panel.first - timedelta(days=30)
+    pair = ahead(panel, events=(Event("opening", opened, opened),)).windows("visits", [0, 0], [1, 60])
+    assert np.median(pair.own, axis=0) == pytest.approx([level, 60 * level], rel=0.001)
