@@ -24,7 +24,8 @@ MONTE_CARLO = 0.08
 """Two sets of 4,096 draws move a quantile by less than this share of the 95 % width; resampled ones a little more."""
 MARKETS_APART = 0.25
 """Sum of the markets' medians against the whole, of its 95 % width: each part has its own ledger and forecast."""
-EXAMPLES = settings(max_examples=5, deadline=None, derandomize=True)
+EXAMPLES = settings(max_examples=3, deadline=None, derandomize=True)
+MORE = settings(EXAMPLES, max_examples=8)
 CONTRACT = (
     "visits_removed",
     "net_loss_visits",
@@ -136,7 +137,7 @@ def test_rivals_are_those_of_the_market_that_is_asked_about(named: bool) -> None
         for market, pair in values.items()
         for firm, value in zip(("first", "second"), pair, strict=True)
     ]
-    for market, largest in ((None, "second"), ("north", "first"), ("south", "second")):
+    for market, largest in ((None, "second"), ("north", "first")):
         asked = replace(shop.question, market=market, horizons=(30,))
         answer = answer_closure(shop.panel, Surrounds(shop.events, (), rivals), asked, shop.money, STAMP)
         first, second = (float(quantiles(answer, "diversion", 30, firm)[4]) for firm in ("first", "second"))
@@ -160,7 +161,8 @@ def test_a_severity_of_zero_is_nothing(shop: Shop) -> None:
     check_sentences(answer)
 
 
-@EXAMPLES
+@pytest.mark.slow
+@MORE
 @given(shops())
 def test_more_severity_removes_and_loses_more(shop: Shop) -> None:
     answers = [shop.asking(severity=severity, horizons=(30,)).ask() for severity in (0.2, 0.6, 1.0)]
@@ -191,7 +193,8 @@ def test_currency_unit_changes_money_and_nothing_else(shop: Shop, factor: float)
         assert row.value.grade == again.value.grade
 
 
-@EXAMPLES
+@pytest.mark.slow
+@MORE
 @given(shops())
 def test_channel_order_only_permutes_the_answer(shop: Shop) -> None:
     order = list(range(len(shop.panel.channels)))
@@ -214,7 +217,8 @@ def test_channel_order_only_permutes_the_answer(shop: Shop) -> None:
         assert b == pytest.approx(a, abs=MONTE_CARLO * max(a[-1] - a[0], 1e-9)), coordinates(row)
 
 
-@EXAMPLES
+@pytest.mark.slow
+@MORE
 @given(shops(markets=("north", "south")))
 def test_markets_add_up(shop: Shop) -> None:
     whole = shop.asking(horizons=(30,)).ask()
