@@ -199,11 +199,13 @@ def test_a_channel_with_too_little_history_has_no_forecast() -> None:
 
 @pytest.mark.parametrize("level", [1.0, 100.0, 1e6])
 def test_a_channel_that_never_varies_is_forecast(level: float) -> None:
-    """Every day the same, and a step logged before the first day, which is the level itself."""
+    """Every day the same, and a step logged before the first row, which is the level itself."""
     panel = made_panel()
     visits = panel.values["visits"].copy()
     visits[:, :, 1] = level
+    visits[:20, :, 1] = np.nan
     panel = replace(panel, values={**panel.values, "visits": visits})
-    opened = panel.first - timedelta(days=30)
-    pair = ahead(panel, events=(Event("opening", opened, opened),)).windows("visits", [0, 0], [1, 60])
+    days = [panel.first + timedelta(days=day) for day in (-30, 10)]
+    opened = [Event("opening", day, day) for day in days]
+    pair = ahead(panel, events=opened).windows("visits", [0, 0], [1, 60])
     assert np.median(pair.own, axis=0) == pytest.approx([level, 60 * level], rel=0.001)
