@@ -1,4 +1,4 @@
-"""Run the long series and write `benchmarks/results/*.json`: `python -m benchmarks [null|panels|twins|ranks|page] ...`."""
+"""Run the long series, write `benchmarks/results/*.json`: `python -m benchmarks [null|panels|twins|ranks|page] ...`."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from rechannel.tables.calendar import Event, exits, with_holidays
 from rechannel.tables.calendar import announced as announced_on
 from rechannel.tables.panel import Panel, build_panel
 from rechannel.tables.public import PublicRecord, read_public
+from rechannel.tables.rivals import in_market
 from rechannel.vocabulary.errors import CallError, nearest
 from rechannel.vocabulary.wording import LANGUAGES, Language
 from rechannel.world.fitted import World, fit_world
@@ -35,7 +36,7 @@ __all__ = ["Case", "CreatedCase", "Run", "new_case", "open_case"]
 
 EARLIEST_DAY, LATEST_DAY = 28, 365
 """A question's day lies from 28 days after the first row to 365 days after the last."""
-RUN_HORIZONS = (30, 90)
+RUN_HORIZONS, LONGEST_HORIZON = (30, 90), 1095
 Progress = Callable[[str, str], None]
 
 
@@ -111,7 +112,7 @@ class Case:
             len(self.panel.dates),
             coming=EXPOSURE_HORIZON,
             channels=self.config.channels,
-            rivals=self._surrounds.rivals,
+            rivals=in_market(self._surrounds.rivals, None),
             seed=self.config.seed,
         )
 
@@ -149,7 +150,7 @@ class Case:
         Raises
         ------
         CallError
-            Unknown channel or market, a day outside the limits, a horizon below one day.
+            Unknown channel or market, a day outside the limits, a horizon out of 1 to 1,095 days.
         """
         if self.is_public:
             closure = self.closure(channel, on, horizons, market=market)
@@ -187,7 +188,7 @@ class Case:
         Raises
         ------
         CallError
-            Unknown channel or market, a day outside the limits, a horizon below one day, a severity that is no share.
+            Unknown channel or market, a day outside the limits, a horizon out of 1 to 1,095 days, no share.
         """
         if not 0 <= severity <= 1:
             raise CallError("RC340", severity=f"{severity:g}")
@@ -197,14 +198,8 @@ class Case:
             asked = DeclaredQuestion(channel, on, tuple(horizons), severity, notice)
             ranges, channels = self.config.assumptions, self.config.channels
             return answer_declared_closure(self.public, ranges, channels, asked, money, stamp)
-        told = (
-            on - timedelta(days=notice)
-            if notice
-            else announced_on(self.events, channel, on)
-            if notice is None
-            else None
-        )
-        question = ClosureQuestion(channel, on, tuple(horizons), market, severity, told)
+        told = announced_on(self.events, channel, on) if notice is None else on - timedelta(days=notice)
+        question = ClosureQuestion(channel, on, tuple(horizons), market, severity, None if told == on else told)
         return answer_closure(self.panel, self._surrounds, question, money, stamp)
 
     def worth(self, channel: str) -> Answer:
@@ -327,8 +322,8 @@ class Case:
         if market is not None and market not in markets:
             raise CallError("RC323", market=market, nearest=nearest(market, markets) if markets else "")
         for horizon in horizons:
-            if horizon < 1:
-                raise CallError("RC324", horizon=str(horizon))
+            if not 1 <= horizon <= LONGEST_HORIZON:
+                raise CallError("RC324", horizon=str(horizon), most=str(LONGEST_HORIZON))
 
     @property
     def _earliest(self) -> date:

@@ -58,6 +58,28 @@ def test_panel_of_weeks_without_markets() -> None:
         build_panel(relation.set_column(1, "channel", pa.array(["total", "total"])))
 
 
+def test_a_market_without_a_channel_adds_nothing_to_its_sum() -> None:
+    """No row of visits ever: the channel is not there; a missing day or a missing column is not measured."""
+    rows = [("north", "app"), ("south", "app"), ("north", "entry")]
+    relation = pa.table(
+        {
+            "date": pa.array([DAY + timedelta(days=day) for day in range(2) for _ in rows], pa.date32()),
+            "market": [market for _ in range(2) for market, _ in rows],
+            "channel": [channel for _ in range(2) for _, channel in rows],
+            "visits": [1.0, 2.0, 4.0, 1.0, None, 4.0],
+            "orders": [1.0, None, 3.0, 1.0, None, 3.0],
+        }
+    )
+    panel = build_panel(relation)
+    app, entry = panel.channel_index("app"), panel.channel_index("entry")
+    assert np.array_equal(panel.over_markets("visits")[:, app], [3.0, np.nan], equal_nan=True)
+    assert panel.over_markets("visits")[:, entry].tolist() == [4.0, 4.0]
+    assert np.isnan(panel.over_markets("orders")[:, app]).all()
+    assert panel.over_markets("orders")[:, entry].tolist() == [3.0, 3.0]
+    assert np.isnan(panel.over_markets("visits", "south")[:, entry]).all()
+    assert np.isnan(panel.sum_of("visits", ("south",))[:, entry]).all()
+
+
 @given(st.permutations(range(12)), st.integers(-400, 400))
 def test_panel_ignores_row_order_and_follows_the_day(order: list[int], shift: int) -> None:
     days = [DAY + timedelta(days=shift + row // 3) for row in order]

@@ -11,25 +11,24 @@ import numpy as np
 from rechannel.answers.answer import Answer, Check, DailyRow, EvidenceItem, Path, Provenance
 from rechannel.answers.money import Money, money_rows
 from rechannel.answers.rows import Coordinates, answered, missing_column, refused, unit_of
-from rechannel.answers.standing import Standing, contraction, standing_of
-from rechannel.evidence.placebo import coverage_slack
+from rechannel.answers.standing import Standing, contraction, forecast_checks, grade_of_loss, standing_of
 from rechannel.scenario.do import Outcome, apply, prior_latent, removed_share
 from rechannel.scenario.interventions import Demote
 from rechannel.scenario.paths import Course, courses
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
-from rechannel.tables.rivals import RivalFigure
+from rechannel.tables.rivals import RivalFigure, in_market
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.channel import COUNTED, Channel, Metric, Verdict, name_of
 from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantiles, Quantity, Refusal
-from rechannel.vocabulary.grade import Grade, worst
+from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
 from rechannel.world.demand import Demand, forecast_demand
 from rechannel.world.fitted import DRAWS, World, fit_world
 
 FEWEST_DAYS = 28
-MATERIAL = 0.25
-"""Share of a loss's variance from which a failed check of the forecast caps its grade."""
+RARELY = 0.01
+"""Share of draws that may have nothing left without the whole number being refused."""
 RELATIVE_YIELD = "relative_yield"
 
 
@@ -112,9 +111,10 @@ def answer_closure(
     The causal reading assumes that users who meet the closure behave as users of past outages did, up to deferral and a
     bias of unknown sign (`world.diversion`).
     """
-    before = min(panel.index_of(question.announced or question.on), len(panel.dates))
+    told = question.announced or question.on
+    before = min(panel.index_of(told), len(panel.dates))
     why = _whole_refusal(panel, question, before)
-    rivals = tuple(row for row in around.rivals if row.day < question.on)
+    rivals = in_market([row for row in around.rivals if row.day < told], question.market)
     if why is None:
         step = 7 if panel.cadence == "weekly" else 1
         start = panel.index_of(question.on)
@@ -125,7 +125,7 @@ def answer_closure(
             before,
             coming=max(0, start + longest - len(panel.dates)),
             market=question.market,
-            subject=(question.channel, question.announced or question.on),
+            subject=(question.channel, told),
             channels=around.channels,
             rivals=rivals,
             seed=provenance.seed,
@@ -212,7 +212,7 @@ def _answer(
     rows: list[Estimate] = []
     checks = list(standing.checks)
     for horizon, outcome in zip(question.horizons, outcomes, strict=True):
-        forecast = _forecast_checks(world, horizon, history)
+        forecast = forecast_checks(world, horizon, history)
         checks += forecast
         rows += _Horizon(panel, world, demand, question, money, standing, forecast, outcome, horizon).rows()
     both = courses(world, demand, question.intervention, max(1, max(question.horizons) // step))
@@ -250,30 +250,6 @@ def _find(rows: Sequence[Estimate], metric: str, horizon: int) -> Estimate:
 def _verdict(net_loss: Quantiles) -> Verdict:
     low, high = net_loss.interval()
     return "effect" if low > 0 or high < 0 else "cannot_tell"
-
-
-def _forecast_checks(world: World, horizon: int, history: int) -> list[Check]:
-    """What the open path rests on at one horizon; a failed one caps the grade at C."""
-    calibration = world.calibration
-    inside = calibration.held_out_coverage
-    slack = coverage_slack(calibration.independent_records)
-    days = str(horizon)
-    checks = [
-        Check("history", history >= 2 * horizon, {"horizon": days, "days": history, "wanted": 2 * horizon}),
-        Check(
-            "calibration_folds",
-            not calibration.is_extrapolated(horizon),
-            {
-                "horizon": days,
-                "folds": round(calibration.folds_at(horizon), 1),
-                "factor": round(float(calibration.widen(horizon)), 3),
-            },
-        ),
-    ]
-    if calibration.scores.size:
-        figures: dict[str, float | str] = {"coverage": round(inside, 3), "windows": int(calibration.scores.size)}
-        checks.append(Check("placebo_coverage", inside >= 0.9 - slack, figures))
-    return checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,19 +314,10 @@ class _Horizon:
             prior_share = question.severity ** np.exp(world.priors.prominence * rng.standard_normal(share.size))
         prior = prior_latent(world, question.channel, metric, prior_share, self.horizon)
         narrowed = contraction(self.outcome.latent[metric], prior)
-        grade, reasons = self.standing.grade(narrowed)
         failed = tuple(check.key for check in self.forecast if not check.passed)
-        if metric in self.demand.shop_yields:
-            return narrowed, Grade.D, (*reasons, "declared_split")
-        if failed and self._leans_on_forecast(metric):
-            return narrowed, worst(grade, Grade.C), (*reasons, *failed)
+        is_split = metric in self.demand.shop_yields
+        grade, reasons = grade_of_loss(self.standing, self.outcome, metric, narrowed, failed, is_split=is_split)
         return narrowed, grade, reasons
-
-    def _leans_on_forecast(self, metric: Metric) -> bool:
-        """Whether the open path, and not where visits go, makes a material part of a loss's variance."""
-        outcome = self.outcome
-        by_forecast = float(np.median(outcome.latent[metric])) * outcome.credited[metric]
-        return float(by_forecast.var()) > MATERIAL * float(outcome.net_loss[metric].var())
 
     def _refusal(self, metric: Metric) -> Refusal:
         """Why a metric has no number: no such column, or nothing ever came through the channel."""
@@ -417,11 +384,11 @@ class _Horizon:
                 has_mean=False,
             )
         ]
-        if not (left_visits > 1).all():
+        if float(np.quantile(left_visits, RARELY)) <= 1:
             why = Refusal("nothing_left", {"channel": self.question.channel}, ("ask_smaller_severity",))
             return [*rows, refused("conversion_rate_closed", "share", why, self.at)]
         _, grade, reasons = self._latent("orders")
-        closed = left_orders / left_visits
+        closed = left_orders / np.maximum(left_visits, 1.0)
         return [
             *rows,
             answered("conversion_rate_closed", "share", closed, grade, self.at, reasons=reasons, has_mean=False),

@@ -10,7 +10,7 @@ import numpy as np
 
 from rechannel.answers.answer import Answer, EvidenceItem, Provenance
 from rechannel.answers.rows import Coordinates, answered, known, refused, unit_of
-from rechannel.answers.standing import contraction, standing_of
+from rechannel.answers.standing import contraction, forecast_checks, grade_of_loss, standing_of
 from rechannel.evidence.baseline import sum_of
 from rechannel.scenario.do import Outcome, apply, prior_latent
 from rechannel.scenario.interventions import close
@@ -95,7 +95,9 @@ def answer_exposure(
         step = 7 if panel.cadence == "weekly" else 1
         (outcome,) = apply(world, demand, close(channel, on), (HORIZON,), step)
         mine = {metric: float(values[at]) for metric, values in shares.items()}
-        rows = _rows(panel, world, channel, mine, outcome, currency)
+        history = int(demand.own.training.sum()) * step
+        failed = tuple(check.key for check in forecast_checks(world, HORIZON, history) if not check.passed)
+        rows = _rows(panel, world, channel, mine, outcome, currency, failed)
         item = _item(world, channel, outcome, described.get(channel), deals, on)
         closed.append(_Closed(channel, outcome, rows, item, float(np.median(outcome.net_loss["visits"]))))
     closed.sort(key=lambda one: (-one.median, one.channel))
@@ -131,9 +133,15 @@ def _recent_shares(panel: Panel) -> dict[Metric, np.ndarray]:
 
 
 def _rows(
-    panel: Panel, world: World, channel: str, shares: Mapping[Metric, float], outcome: Outcome, currency: str
+    panel: Panel,
+    world: World,
+    channel: str,
+    shares: Mapping[Metric, float],
+    outcome: Outcome,
+    currency: str,
+    failed: tuple[str, ...],
 ) -> tuple[Estimate, ...]:
-    """Every row of one channel."""
+    """Every row of one channel; `failed` checks of the forecast cap what depends on it at C, as in a closure."""
     here, now = Coordinates(HORIZON, channel), Coordinates(None, channel)
     standing = standing_of(world, channel)
     rows = [known(f"share_of_{metric}", "share", share, Grade.B, now) for metric, share in shares.items()]
@@ -144,9 +152,8 @@ def _rows(
             continue
         prior = prior_latent(world, channel, metric, np.ones(DRAWS), HORIZON)
         narrowed = contraction(outcome.latent[metric], prior)
-        grade, reasons = standing.grade(narrowed)
-        if metric not in panel.values:
-            grade, reasons = Grade.D, (*reasons, "declared_split")
+        is_split = metric not in panel.values
+        grade, reasons = grade_of_loss(standing, outcome, metric, narrowed, failed, is_split=is_split)
         name, unit = f"net_loss_{metric}", unit_of(metric, currency)
         draws = outcome.net_loss[metric]
         rows.append(answered(name, unit, draws, grade, here, narrowed=narrowed, reasons=reasons))

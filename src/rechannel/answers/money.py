@@ -117,8 +117,10 @@ def money_rows(
     grade, reasons = margin_row.value.grade, margin_row.value.grade_reasons
     effect_row = answered(names[2], currency, effect, grade, at, reasons=reasons)
     remaining = share * closed_gmv
-    if (remaining > 0).all():
-        uplift = answered(names[3], "share", -effect / remaining, grade, at, reasons=reasons, has_mean=False)
+    least = float(np.quantile(remaining, 0.01))
+    if least > 0:
+        needed = -effect / np.maximum(remaining, least)
+        uplift = answered(names[3], "share", needed, grade, at, reasons=reasons, has_mean=False)
     else:
         uplift = refused(names[3], "share", Refusal("no_remaining_margin", {}, ("give_margin",)), at)
     return [margin_row, fee_row, effect_row, uplift]

@@ -9,12 +9,16 @@ from scipy.special import expit
 
 from rechannel.answers.answer import Check, EvidenceItem
 from rechannel.evidence.placebo import coverage_slack
+from rechannel.scenario.do import Outcome
+from rechannel.vocabulary.channel import Metric
 from rechannel.vocabulary.estimate import FloatArray
 from rechannel.vocabulary.grade import SMALLEST_CONTRACTION, Grade, worst
 from rechannel.world.fitted import World
 from rechannel.world.laplace import LARGEST_DRIFT
 
 INSIDE_90 = 1.6449
+MATERIAL = 0.25
+"""Share of a loss's variance from which a failed check of the forecast caps its grade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,30 @@ class Standing:
         return worst(self.cap, *caps), self.reasons
 
 
+def grade_of_loss(
+    standing: Standing, outcome: Outcome, metric: Metric, narrowed: float, failed: tuple[str, ...], *, is_split: bool
+) -> tuple[Grade, tuple[str, ...]]:
+    """Grade and reasons of a net loss.
+
+    Parameters
+    ----------
+    narrowed
+        Contraction of the share lost.
+    failed
+        Checks of the forecast that failed; they cap at C where the open path, and not where visits go, makes a material
+        part of the loss's variance.
+    is_split
+        The metric is only known for the whole shop.
+    """
+    grade, reasons = standing.grade(narrowed)
+    if is_split:
+        return Grade.D, (*reasons, "declared_split")
+    by_forecast = float(np.median(outcome.latent[metric])) * outcome.credited[metric]
+    if failed and float(by_forecast.var()) > MATERIAL * float(outcome.net_loss[metric].var()):
+        return worst(grade, Grade.C), (*reasons, *failed)
+    return grade, reasons
+
+
 def contraction(posterior: FloatArray, prior: FloatArray) -> float:
     """1 - posterior over prior variance of a latent quantity, not below 0."""
     before = float(prior.var())
@@ -55,8 +83,8 @@ def standing_of(world: World, channel: str) -> Standing:
     """Grade cap, checks and evidence for numbers about one channel's diversion."""
     own = world.findings_on(channel)
     strong = [finding for finding in own if finding.grade_cap in (Grade.A, Grade.B)]
-    clear = [finding for finding in world.findings if finding.clear]
-    if strong:
+    clear = [finding for finding in world.findings if finding.clear] if world.diversion.left_out else []
+    if strong and clear:
         cap, reasons = min(finding.grade_cap for finding in strong), []
     elif clear:
         cap, reasons = Grade.C, ["other_channels_only" if not own else "short_outage"]
@@ -69,6 +97,30 @@ def standing_of(world: World, channel: str) -> Standing:
     if "leaning" in failed:
         cap = {Grade.A: Grade.B, Grade.B: Grade.C}.get(cap, Grade.D)
     return Standing(cap, (*reasons, *failed), tuple(checks), _evidence(world, channel))
+
+
+def forecast_checks(world: World, horizon: int, history: int) -> list[Check]:
+    """What the open path rests on at one horizon, with `history` days behind it; a failed one caps the grade at C."""
+    calibration = world.calibration
+    inside = calibration.held_out_coverage
+    slack = coverage_slack(calibration.independent_records)
+    days = str(horizon)
+    checks = [
+        Check("history", history >= 2 * horizon, {"horizon": days, "days": history, "wanted": 2 * horizon}),
+        Check(
+            "calibration_folds",
+            not calibration.is_extrapolated(horizon),
+            {
+                "horizon": days,
+                "folds": round(calibration.folds_at(horizon), 1),
+                "factor": round(float(calibration.widen(horizon)), 3),
+            },
+        ),
+    ]
+    if calibration.scores.size:
+        figures: dict[str, float | str] = {"coverage": round(inside, 3), "windows": int(calibration.scores.size)}
+        checks.append(Check("placebo_coverage", inside >= 0.9 - slack, figures))
+    return checks
 
 
 def _checks(world: World, channel: str) -> list[Check]:

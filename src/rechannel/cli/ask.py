@@ -24,6 +24,7 @@ from rechannel.vocabulary.wording import text
 
 DAY = click.DateTime(["%Y-%m-%d"])
 DEFAULT_HORIZONS = (30, 90)
+LONGEST_NOTICE_ASKED = 3650
 QUESTIONS = ("closure", "worth", "exposure", "impact")
 
 
@@ -170,7 +171,7 @@ command = Verb(
         option("--horizon", multiple=True, type=int, metavar="DAYS"),
         option("--market", metavar="M"),
         option("--announced", type=DAY, metavar="YYYY-MM-DD"),
-        option("--notice", type=click.IntRange(min=0), metavar="DAYS"),
+        option("--notice", type=click.IntRange(0, LONGEST_NOTICE_ASKED), metavar="DAYS"),
         option("--severity", default="1", metavar="S", show_default=True),
         option("--smallest-effect", "smallest_effect", default="5%", metavar="X", show_default=True),
         option("--json", "json_file", metavar="F"),

@@ -19,8 +19,11 @@ from rechannel.evidence.joint import (
 from rechannel.evidence.series import scout_grid
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import DateArray, Panel
-from rechannel.vocabulary.channel import Metric
+from rechannel.vocabulary.channel import Cadence, Metric
 from rechannel.vocabulary.estimate import FloatArray
+
+GONE_DAYS = 28
+"""Days without a row after which a channel has ended, and is not merely reported late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,27 @@ def fit_baseline(
 
 def sum_of(panel: Panel, metric: Metric, markets: Sequence[str] | None) -> FloatArray:
     """One metric summed over some markets, shape [date, channel]; nan where any of them is not measured."""
-    if markets is None:
-        return panel.over_markets(metric)
-    places = [panel.markets.index(name) for name in markets]
-    return np.asarray(panel.values[metric][:, places].sum(axis=1))
+    return panel.sum_of(metric, panel.markets if markets is None else markets)
+
+
+def all_others(values: FloatArray, visits: FloatArray, own: int, before: int, cadence: Cadence) -> FloatArray | None:
+    """Sum over all channels but one, shape [day]; None when no other was ever measured.
+
+    A channel never measured is left out. Before its first row of `visits` a channel was not there yet, and adds
+    nothing; so it is after its last one, once that is four weeks ago.
+    """
+    gone = GONE_DAYS // (7 if cadence == "weekly" else 1)
+    total: FloatArray | None = None
+    for channel in range(values.shape[1]):
+        known = np.flatnonzero(np.isfinite(visits[:before, channel]))
+        if channel == own or not known.size or not np.isfinite(values[:before, channel]).any():
+            continue
+        there = values[:, channel].copy()
+        there[: known[0]] = 0.0
+        if before - known[-1] > gone:
+            there[known[-1] + 1 : before] = 0.0
+        total = there if total is None else total + there
+    return total
 
 
 def with_control(design: Design, control: FloatArray) -> Design:

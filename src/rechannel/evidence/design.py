@@ -169,7 +169,7 @@ def build_design(
     for instances in families.values():
         _put_family(put, number, instances, step)
     matrix = np.column_stack(columns) if columns else np.zeros((n, 0))
-    live = np.abs(matrix).max(axis=0, initial=0.0) > 0
+    live = np.ptp(matrix, axis=0) > 0  # a step from before the first day is the level itself
     return Design(
         columns=np.ascontiguousarray(matrix[:, live]),
         prior_sd=np.array(sds)[live],

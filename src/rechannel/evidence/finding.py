@@ -29,7 +29,7 @@ class Finding:
     notice_days
         Days between announcement and start; 0 when there was none.
     channels
-        Own channels, in the order of the arrays below, shape [channel]; the closed one among them.
+        Own channels measured in those days, the closed one among them, in the order of the arrays, shape [channel].
     gains
         Observed minus open visits over the days, shape [channel]; the closed channel's is negative.
     gains_covariance

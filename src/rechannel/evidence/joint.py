@@ -26,6 +26,8 @@ from rechannel.vocabulary.estimate import FloatArray
 
 DRAWS = 4096
 FEWEST_TRAINING_DAYS = 21
+SMALLEST_SPREAD = 1e-4
+"""Least innovation sd relative to the mean of a series: below it the prior of collinear columns is lost in rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def innovation_guess(y: FloatArray) -> float:
     plain = float(differences.std()) / np.sqrt(2)
     if spread < 0.1 * plain:
         spread = plain
-    return float(max(spread, 1e-6 * max(float(np.abs(y).mean()), 1.0)))
+    return float(max(spread, SMALLEST_SPREAD * max(float(np.abs(y).mean()), 1.0)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from rechannel.evidence.baseline import Baseline, fit_baseline, padded, sum_of
+from rechannel.evidence.baseline import Baseline, all_others, fit_baseline, padded, sum_of
 from rechannel.evidence.design import DISTURBING, LONGEST_TEMPORARY, REBOUND_DAYS, build_design
 from rechannel.evidence.finding import Finding
 from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_guess
@@ -94,8 +94,9 @@ def bank(
     """Measure every past event of a channel that took traffic away.
 
     The open path of the event's days is what the series say from both sides of it; the event's own days and the
-    rebound after it are masked in the series that they enter. An event confined to some markets is measured there, with
-    the same channel in the other markets as control.
+    rebound after it are masked in the series that they enter. An event that does not end has no other side: what comes
+    after it is not the open world, and the days before it speak alone. An event confined to some markets is measured
+    there, with the same channel in the other markets as control.
 
     Parameters
     ----------
@@ -111,16 +112,37 @@ def bank(
     for incident in incidents(panel, events, baseline.before, market):
         series = baseline
         where: tuple[str, ...] | None = None if market is None else (market,)
+        controls: tuple[str, ...] = ()
         if incident.markets:
             where = incident.markets
             controls = _untouched(panel, events, incident)
-            if where not in confined:
-                confined[where] = fit_baseline(panel, events, baseline.before, markets=where, controls=controls)
-            series = confined[where]
-        finding = _measure(panel, events, incident, series, where)
+        if is_lasting(incident.event):
+            series = _only_before(panel, events, incident, where, controls)
+        elif incident.markets:
+            if incident.markets not in confined:
+                confined[incident.markets] = fit_baseline(
+                    panel, events, baseline.before, markets=where, controls=controls
+                )
+            series = confined[incident.markets]
+        finding = _measure(panel, events, incident, series, where, baseline.before)
         if finding is not None:
             findings.append(finding)
     return tuple(findings)
+
+
+def _only_before(
+    panel: Panel,
+    events: Sequence[Event],
+    incident: Incident,
+    markets: tuple[str, ...] | None,
+    controls: tuple[str, ...],
+) -> Baseline:
+    """The open world as seen on the eve of a lasting event, or of its announcement, without the step it left behind."""
+    event = incident.event
+    assert event.channel is not None
+    eve = max(0, panel.index_of(event.start) - incident.notice)
+    subject = (event.channel, event.start)
+    return fit_baseline(panel, events, eve, markets=markets, controls=controls, subject=subject)
 
 
 def _untouched(panel: Panel, events: Sequence[Event], incident: Incident) -> tuple[str, ...]:
@@ -152,21 +174,34 @@ def _days_of(panel: Panel, incident: Incident, before: int) -> _Days:
     rebound = np.empty(0, dtype=np.int64)
     if not lasting and panel.index_of(event.end) == last and last + after < before:
         rebound = np.arange(last + 1, last + 1 + after)
-    hidden = np.arange(max(0, first - incident.notice), (int(rebound[-1]) if rebound.size else last) + 1)
+    shown = before if lasting else (int(rebound[-1]) if rebound.size else last) + 1
+    hidden = np.arange(max(0, first - incident.notice), shown)
     return _Days(np.arange(first, last + 1), rebound, hidden)
 
 
 def _measure(
-    panel: Panel, events: Sequence[Event], incident: Incident, baseline: Baseline, markets: tuple[str, ...] | None
+    panel: Panel,
+    events: Sequence[Event],
+    incident: Incident,
+    baseline: Baseline,
+    markets: tuple[str, ...] | None,
+    before: int,
 ) -> Finding | None:
-    """One event, or None when its days cannot be measured."""
-    event, days = incident.event, _days_of(panel, incident, baseline.before)
-    names = baseline.channels
-    if event.channel is None or event.channel not in names:
+    """One event, or None when its days cannot be measured; nothing from day number `before` on is used."""
+    event, days = incident.event, _days_of(panel, incident, before)
+    if event.channel is None or event.channel not in baseline.channels:
         return None
+    # a channel that was not there yet, or not any more, gained nothing and lost nothing
+    there = [
+        at
+        for at, one in enumerate(baseline.series)
+        if one.channel == event.channel or np.isfinite(one.values[days.measured]).any()
+    ]
+    series, correlation = [baseline.series[at] for at in there], baseline.correlation[np.ix_(there, there)]
+    names = tuple(str(one.channel) for one in series)
     closed = names.index(event.channel)
-    sums = [_both_sides(one, days, baseline.before) for one in baseline.series]
-    observed = np.array([np.nansum(one.values[days.measured]) for one in baseline.series])
+    sums = [_both_sides(one, days, before) for one in series]
+    observed = np.array([np.nansum(one.values[days.measured]) for one in series])
     open_sum = np.array([item.open_sum[0] for item in sums])
     sd = np.sqrt(np.array([item.covariance[0, 0] for item in sums]))
     gains = observed - open_sum
@@ -174,20 +209,17 @@ def _measure(
     rebound, rebound_variance, rebound_covariance = 0.0, float("inf"), np.zeros(len(names))
     if days.rebound.size:
         late = np.array(
-            [
-                np.nansum(one.values[days.rebound]) - item.open_sum[1]
-                for one, item in zip(baseline.series, sums, strict=True)
-            ]
+            [np.nansum(one.values[days.rebound]) - item.open_sum[1] for one, item in zip(series, sums, strict=True)]
         )
         late_sd = np.sqrt(np.array([item.covariance[1, 1] for item in sums]))
         cross = np.array([item.covariance[0, 1] for item in sums])
         coupling = np.divide(cross, sd * late_sd, out=np.zeros_like(cross), where=sd * late_sd > 0)
         rebound = float(late.sum())
-        rebound_variance = float((baseline.correlation * np.outer(late_sd, late_sd)).sum())
+        rebound_variance = float((correlation * np.outer(late_sd, late_sd)).sum())
         pair = np.sqrt(np.abs(np.outer(coupling, coupling))) * np.sign(coupling)[:, None]
-        rebound_covariance = (baseline.correlation * pair * np.outer(sd, late_sd)).sum(axis=1)
+        rebound_covariance = (correlation * pair * np.outer(sd, late_sd)).sum(axis=1)
     clear = removed > CLEAR_SD * sd[closed] and removed > 0
-    change, variance, usual = _yields(panel, events, event.channel, days, baseline, markets)
+    change, variance, usual = _yields(panel, events, event, days, baseline, markets, before)
     strong = (event.kind == "test" or event.days >= SHORTEST_FOR_B or is_lasting(event)) and clear
     cap = (Grade.A if event.kind == "test" else Grade.B) if strong else Grade.C
     return Finding(
@@ -199,7 +231,7 @@ def _measure(
         notice_days=incident.notice,
         channels=names,
         gains=gains,
-        gains_covariance=baseline.correlation * np.outer(sd, sd),
+        gains_covariance=correlation * np.outer(sd, sd),
         rebound=rebound,
         rebound_variance=rebound_variance,
         rebound_covariance=rebound_covariance,
@@ -218,10 +250,11 @@ def _measure(
 def _yields(
     panel: Panel,
     events: Sequence[Event],
-    channel: str,
+    event: Event,
     days: _Days,
     baseline: Baseline,
     markets: tuple[str, ...] | None,
+    before: int,
 ) -> tuple[dict[Metric, float], dict[Metric, float], dict[Metric, float]]:
     """What a visit to all other channels together yielded in the event's days: log change, variance, usual ratio.
 
@@ -230,9 +263,12 @@ def _yields(
     change: dict[Metric, float] = {}
     variance: dict[Metric, float] = {}
     usual: dict[Metric, float] = {}
+    channel = event.channel or ""
     own = panel.channel_index(channel)
     visits = sum_of(panel, "visits", markets)
-    rest = np.delete(visits, own, axis=1).sum(axis=1)
+    rest = all_others(visits, visits, own, before, panel.cadence)
+    if rest is None:
+        return change, variance, usual
     window = np.zeros(baseline.dates.size, dtype=bool)
     window[days.measured] = True
     design = build_design(
@@ -241,6 +277,7 @@ def _yields(
         None,
         market=markets[0] if markets is not None and len(markets) == 1 else None,
         cadence=panel.cadence,
+        subject=(channel, event.start) if is_lasting(event) else None,
     ).with_instance_sd(baseline.instance_sd)
     usable = (design.usable & ~np.isin(np.arange(window.size), days.hidden)) | window
     design = design.with_column(window.astype(float), WIDE_SD, usable)
@@ -248,7 +285,9 @@ def _yields(
         if metric == "visits" or metric not in panel.values:
             continue
         amounts = sum_of(panel, metric, markets)
-        others = np.delete(amounts, own, axis=1).sum(axis=1)
+        others = all_others(amounts, visits, own, before, panel.cadence)
+        if others is None:
+            continue
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where((rest > 0) & (others > 0), np.log(others / rest), np.nan)
         values = padded(ratio, window.size)
@@ -256,7 +295,7 @@ def _yields(
         near[: max(0, int(days.measured[0]) - 2 * YIELD_DAYS)] = False
         base = near[: rest.size]
         both = (amounts[base][:, own].sum(), visits[base][:, own].sum(), others[base].sum(), rest[base].sum())
-        known = np.isfinite(values[: baseline.before]) & usable[: baseline.before]
+        known = np.isfinite(values[:before]) & usable[:before]
         if (
             known.sum() < 4 * EARLIEST
             or not known[days.measured].any()
@@ -269,7 +308,7 @@ def _yields(
             None,
             np.exp(values),
             design,
-            baseline.before,
+            before,
             is_log=True,
             grid=scout_grid(),
         ).fit

@@ -100,7 +100,7 @@ def calibrate(
     shortest = min(min(horizons), min(HORIZONS))
     last = before - lead - shortest
     tried = sorted({h for h in (*horizons, *HORIZONS) if first + lead + h <= before})
-    if last < first or not tried:
+    if last < first or not tried or not series:
         return Calibration(0.0, 0.0, np.empty(0), np.empty(0), np.empty(0), {}, 0.0, float("nan"))
     count = min(MOST_ORIGINS, max(1, (last - first) // 7 + 1))
     origins = np.unique(np.linspace(first, last, count).astype(int))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeAlias
@@ -65,10 +65,20 @@ class Panel:
 
     def over_markets(self, metric: Metric, market: str | None = None) -> FloatArray:
         """One market, or the sum of all, shape [date, channel]; nan where any market of the sum is not measured."""
-        values = self.values[metric]
         if market is None or (market == ALL_MARKETS and market not in self.markets):
-            return np.asarray(values.sum(axis=1))
-        return np.asarray(values[:, self.markets.index(market), :])
+            return self.sum_of(metric, self.markets)
+        return np.asarray(self.values[metric][:, self.markets.index(market), :])
+
+    def sum_of(self, metric: Metric, markets: Sequence[str]) -> FloatArray:
+        """The sum of some markets, shape [date, channel]; nan where any of them is not measured.
+
+        A market in which a channel never had a row of visits does not have that channel: it adds nothing.
+        """
+        places = [self.markets.index(name) for name in markets]
+        has = np.isfinite(self.values["visits"][:, places]).any(axis=0)
+        total = np.where(has, self.values[metric][:, places], 0.0).sum(axis=1)
+        total[:, ~has.any(axis=0)] = np.nan
+        return np.asarray(total)
 
 
 def to_date(day: np.datetime64) -> date:

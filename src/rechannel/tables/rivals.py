@@ -37,6 +37,22 @@ def read_rivals(relation: pa.Table) -> tuple[RivalFigure, ...]:
     return tuple(sorted(rows, key=lambda row: (row.day, row.market, row.firm, row.metric)))
 
 
+def in_market(figures: Sequence[RivalFigure], market: str | None) -> tuple[RivalFigure, ...]:
+    """Rows about one market, else those about all of them; None = all, else the sum over markets (mean of shares)."""
+    wanted = tuple(row for row in figures if row.market == (market or ALL_MARKETS))
+    if wanted:
+        return wanted
+    if market is not None:
+        return tuple(row for row in figures if row.market == ALL_MARKETS)
+    groups: dict[tuple[date, str, RivalMetric], list[float]] = {}
+    for row in figures:
+        groups.setdefault((row.day, row.firm, row.metric), []).append(row.value)
+    return tuple(
+        RivalFigure(day, ALL_MARKETS, firm, metric, sum(values) / (len(values) if metric == "share" else 1))
+        for (day, firm, metric), values in groups.items()
+    )
+
+
 def firms(figures: Sequence[RivalFigure]) -> tuple[str, ...]:
     """Other firms, largest last known value first, then by name; never `self`."""
     latest: dict[str, tuple[date, float]] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rechannel.evidence.baseline import Baseline, padded, sum_of
+from rechannel.evidence.baseline import Baseline, all_others, padded, sum_of
 from rechannel.evidence.design import Design, build_design
 from rechannel.evidence.joint import (
     FEWEST_TRAINING_DAYS,
@@ -176,7 +176,7 @@ def forecast_demand(
     shop = build_design(baseline.dates, events, None, market=market, cadence=panel.cadence)
     shop = shop.with_instance_sd(baseline.instance_sd)
     visits = padded(sum_of(panel, "visits", markets), length)
-    others = _all_others(visits, at, before)
+    others = all_others(visits, visits, at, before, panel.cadence)
     rest = None
     if others is not None and _is_enough(others, shop, before):
         rest = fit_channel("visits", REST, others, shop, before)
@@ -195,7 +195,7 @@ def forecast_demand(
             )
             if one is not None:
                 yields[metric, True] = one
-                beside = _all_others(amounts, at, before)
+                beside = all_others(amounts, visits, at, before, panel.cadence)
                 if rest is not None and beside is not None:
                     other = fitted(metric, REST, beside, rest.values, shop)
                     if other is not None:
@@ -229,21 +229,3 @@ def _spare(panel: Panel, markets: Sequence[str] | None, before: int) -> float:
             if events > 0:
                 return float(0.5 * visits / events)
     return 25.0
-
-
-def _all_others(values: FloatArray, own: int, before: int) -> FloatArray | None:
-    """Sum over all channels but one, shape [day]; channels never measured are left out; None when none is left."""
-    rest = np.delete(values, own, axis=1)
-    rest = rest[:, np.isfinite(rest[:before]).any(axis=0)]
-    if not rest.shape[1]:
-        return None
-    return np.asarray(np.column_stack([_from_first(rest[:, k], before) for k in range(rest.shape[1])]).sum(axis=1))
-
-
-def _from_first(values: FloatArray, before: int) -> FloatArray:
-    """Days before a channel's first row count as none: it was not there yet."""
-    known = np.flatnonzero(np.isfinite(values[:before]))
-    out = values.copy()
-    if known.size:
-        out[: known[0]] = 0.0
-    return out

@@ -211,7 +211,11 @@ class _Model:
         self.around, self.priors = around, priors
         n = len(around.channels)
         place = {name: index for index, name in enumerate(around.channels)}
-        seen = [finding for finding in findings if finding.clear and finding.channel in place]
+        seen = [
+            finding
+            for finding in findings
+            if finding.clear and finding.channel in place and len(place.keys() & set(finding.channels)) > 1
+        ]
         self.anchored = tuple(dict.fromkeys(place[finding.channel] for finding in seen))
         self.row_at = {channel: len(_SHARED) + k * (2 + n) for k, channel in enumerate(self.anchored)}
         first = len(_SHARED) + len(self.anchored) * (2 + n)
@@ -242,6 +246,8 @@ class _Model:
         host = priors.same_host.centre + priors.same_host.sd * theta[:, 1]
         scores = np.log(np.maximum(self.around.shares, 1e-9))[None, :] + host[:, None] * self.around.neighbours(channel)
         scores = scores + priors.composition * theta[:, at + 2 : at + 2 + n]
+        if n == 1:
+            return level, priors.surplus * theta[:, at + 1], np.zeros_like(scores)
         scores[:, channel] = -np.inf
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
@@ -345,7 +351,7 @@ def fit_diversion(
     around
         Channels, shares, hosts, yields, rivals.
     findings
-        The ledger; findings whose fall is not clear say nothing here.
+        The ledger; findings whose fall is not clear, or which saw no other channel, say nothing here.
     priors
         Ranges before any data.
     draws, seed
@@ -400,7 +406,6 @@ def _assemble(model: _Model, posterior: Posterior, count: int, seed: int) -> Div
         spill[:, channel] = priors.spill * fresh(n)
         spill[:, channel, channel] = 0.0
     if n == 1:
-        weights[:] = 0.0
         surplus[:] = 0.0
         retained[:] = -np.inf
     learning = priors.learning.centre + priors.learning.sd * fresh(n)

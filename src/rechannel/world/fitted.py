@@ -22,6 +22,8 @@ from rechannel.world.priors import Priors
 
 RECENT_DAYS = 91
 """Days from which shares and yields are read."""
+LATE_DAYS = 14
+"""Open rows without a single measured one after which a channel has ended."""
 DRAWS = 4096
 
 
@@ -142,7 +144,7 @@ def _surroundings(
         usable = baseline.series[0].design.usable
     recent = np.flatnonzero(usable[: baseline.before])[-RECENT_DAYS:]
     visits = sum_of(panel, "visits", markets)[recent]
-    mean = np.nan_to_num(np.array([_mean(visits[:, index]) for index in range(visits.shape[1])]))
+    mean = np.array([_mean(visits[:, index]) for index in range(visits.shape[1])])
     shares = mean / mean.sum() if mean.sum() > 0 else np.full(mean.size, 1 / mean.size)
     yields: dict[Metric, FloatArray] = {}
     for metric in YIELDS:
@@ -171,8 +173,9 @@ def _scale_metric(rivals: Sequence[RivalFigure]) -> str:
 
 
 def _mean(values: FloatArray) -> float:
+    """Mean of the measured days; a channel with none of late is not there any more."""
     known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else float("nan")
+    return float(known.mean()) if np.isfinite(values[-LATE_DAYS:]).any() else 0.0
 
 
 def _ratio(amount: FloatArray, visits: FloatArray) -> float:

@@ -164,6 +164,8 @@ def posterior_mode(
 ) -> tuple[FloatArray, list[FloatArray]]:
     """The most probable parameters, shape [parameter], and every reading's whitener there; arguments as above."""
     mode = np.zeros(size)
+    if not readings:
+        return mode, []
     for _ in range(ROUNDS_OF_WHITENING):
         matrices = [whitener(reading, mode) for reading in readings]
         mode = _mode(mode, readings, matrices, predict)
