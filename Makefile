@@ -20,12 +20,12 @@ demo: setup-demo  ## set up everything, run the main job, print where the report
 	@$(RUN)/rechannel demo --force
 
 test: setup-test  ## set up and pass the tests
-	@$(RUN)/python -m pytest
+	@$(RUN)/python -m pytest -n auto
 
 quick: setup-test  ## at most 60 s: for every commit
 	@$(RUN)/ruff check .
 	@$(RUN)/python -m mypy
-	@$(RUN)/python -m pytest -m "not slow" -x
+	@$(RUN)/python -m pytest -n auto -m "not slow" -x
 
 lint: setup-test
 	@$(RUN)/ruff check .

@@ -76,6 +76,7 @@ def check_sentences(answer: Answer) -> None:
     assert answer.verdict == ("cannot_tell" if said == "closure_cannot_tell" else "effect")
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(shops())
 def test_contract_schema_bytes_and_sentences(shop: Shop) -> None:
@@ -173,6 +174,7 @@ def test_more_severity_removes_and_loses_more(shop: Shop) -> None:
             assert medians[0] < medians[-1]
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(shops(), st.sampled_from([2.0, 0.01]))
 def test_currency_unit_changes_money_and_nothing_else(shop: Shop, factor: float) -> None:
@@ -232,6 +234,7 @@ def test_markets_add_up(shop: Shop) -> None:
         assert apart == pytest.approx(together[4], abs=MARKETS_APART * (together[-1] - together[0])), metric
 
 
+@pytest.mark.slow
 def test_a_market_without_visits_changes_nothing() -> None:
     shop = made_shop(8)
     split = replace(

@@ -121,6 +121,7 @@ def test_schema_bytes_and_agreement(shop: Shop) -> None:
         assert not excludes
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(shops(), st.sampled_from([100.0, 0.01]))
 def test_currency_unit_changes_money_and_nothing_else(shop: Shop, factor: float) -> None:

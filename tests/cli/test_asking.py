@@ -57,6 +57,7 @@ def test_a_closure_is_measured_and_the_answer_repeats(case: Path, tmp_path: Path
     assert rows["net_loss_visits.90d"]["refusal"]["code"] == "window_not_over"
 
 
+@pytest.mark.slow
 def test_a_run_holds_its_answer_and_three_pages(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["run", str(case)]) == 0
     pages = [Path(line) for line in capsys.readouterr().out.splitlines()]
@@ -81,6 +82,7 @@ def test_a_run_tells_what_it_is_doing(case: Path, capsys: pytest.CaptureFixture[
     ]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_nothing(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sorted(path.name for path in (case / "runs").iterdir()) if (case / "runs").exists() else []
 

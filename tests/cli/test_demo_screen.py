@@ -174,6 +174,7 @@ def test_the_case_declares_names_hosts_and_a_margin_and_stands_whole(
     assert (target / "files" / "truth.json").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_twin")
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(*_: object) -> None:

@@ -60,6 +60,7 @@ def test_every_kind_gives_lawful_books(kind: str) -> None:
         assert truth.closed["visits"][truth.on_index :, own].sum() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "demotion", "placebo", "geo_test"])
 def test_the_host_keeps_its_own_record(kind: str, tmp_path: Path) -> None:
     world = make_world(small(kind, 2, announced=None))
@@ -81,6 +82,7 @@ def test_the_host_keeps_its_own_record(kind: str, tmp_path: Path) -> None:
     assert max(world.before()["slots"]["date"].to_pylist()) == world.on - timedelta(days=1)
 
 
+@pytest.mark.slow
 def test_same_spec_same_bytes_and_other_seed_other_world() -> None:
     spec = small("many_outages")
     assert same(make_world(spec, touches=2000), make_world(spec, touches=2000))
@@ -125,6 +127,7 @@ def simple(knobs: Knobs) -> Knobs:
     return replace(knobs, **nothing, **calm, find=1.0, multihoming=1.0, spend_feedback=0.0, visits_per_day=50_000.0)
 
 
+@pytest.mark.slow
 def test_customers_who_differ_in_nothing_divert_by_shares() -> None:
     names = ("app", "web", "mini_program", "qq_entry", "affiliates")
     entries = tuple(replace(entry_named(name), weekdays=(1.0,) * 7) for name in names)
@@ -151,6 +154,7 @@ def test_customers_who_differ_in_nothing_divert_by_shares() -> None:
             assert own[name] / total == pytest.approx(share / 0.8, abs=0.04)
 
 
+@pytest.mark.slow
 def test_common_random_numbers_leave_little_noise_in_the_difference() -> None:
     spec = small("plain", 4, announced=None)
     worlds = [make_world(replace(spec, future=future)).truth for future in range(12)]
@@ -182,6 +186,7 @@ def test_tables_before_and_after(twin: MadeWorld) -> None:
     assert not any(row["kind"] == "other" and row["start"] >= twin.on for row in known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_shortcuts_fail_on_the_twin(seed: int) -> None:
     truth = make_twin(seed, touches=0).truth

@@ -33,6 +33,7 @@ def test_a_wrong_posterior_is_seen(width: float, shift: float, passed: bool) -> 
     assert bool(((found.low <= found.ecdf) & (found.ecdf <= found.high)).all()) is passed
 
 
+@pytest.mark.slow
 def test_the_band_holds_as_often_as_it_says() -> None:
     rng = np.random.default_rng(8)
     inside = [rank_test("x", rng.integers(0, 20, 100), 19, seed=s, coverage=0.9).passed for s in range(200)]

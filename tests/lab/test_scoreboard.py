@@ -137,6 +137,7 @@ def test_always_one_third_loses_on_climatology(honest: Scoreboard) -> None:
     assert next(bar for bar in cheat.bars if bar.name == "climatology").passed is False
 
 
+@pytest.mark.slow
 def test_an_opponent_against_itself_scores_one() -> None:
     markets = market_list()
     prior = score(answers(markets, lambda facts, target: prior_quantiles(target, facts.recent)))
@@ -272,6 +273,7 @@ def test_the_scoreboard_prints_in_three_languages(honest: Scoreboard, language: 
 SHORT = Plan("impact", 2, 1, ("short_history",), horizons=(30,), customers=300)
 
 
+@pytest.mark.slow
 def test_through_the_front_door(monkeypatch: pytest.MonkeyPatch) -> None:
     record = play(replace(SHORT, markets=1), workers=1)[0]
     assert not record.failure

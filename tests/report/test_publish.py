@@ -61,6 +61,7 @@ def test_a_year_of_two_answers_stays_small_and_repeats() -> None:
         assert len(one.encode()) < MOST_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [HOSTILE, '=HYPERLINK("http://x")', "a\x00\x1b\u202eb", "'\"><img src=x onerror=1>"])
 def test_hostile_names_stand_as_text(name: str) -> None:
     answer = made_answer(channel="discover", rival=name)
@@ -98,6 +99,7 @@ def test_a_case_without_questions_says_so() -> None:
     assert catalogue("report", "en")["overview.empty"] in words
 
 
+@pytest.mark.slow
 def test_pages_appear_whole_or_not_at_all(tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
     written = publish.write_report(EVERY, made_facts(), LANGUAGES, tmp_path)
     assert [path.name for path in written] == [f"report.{language}.html" for language in LANGUAGES]

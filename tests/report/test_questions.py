@@ -53,6 +53,7 @@ def words_of(rows: tuple[Row, ...]) -> str:
     return " | ".join(f"{cell.text} ({cell.note})" for row in rows for cell in row.cells)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_page_with_every_question_stands_alone(language: Language) -> None:
     page = publish.page((*every_question(), made_answer()), made_facts(), language, LANGUAGES)
@@ -67,6 +68,7 @@ def test_a_page_with_every_question_stands_alone(language: Language) -> None:
     assert publish.page((*every_question(), made_answer()), made_facts(), language, LANGUAGES) == page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ODD)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_odd_answers_have_their_page(answer: Answer, language: Language) -> None:
@@ -220,6 +222,7 @@ def test_evidence_names_what_it_is_about() -> None:
 NAMES = [HOSTILE, '=HYPERLINK("http://x")', "a\x00\x1b\u202eb", "'\"><img src=x onerror=1>", "{channel}{0}%s"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_names_stand_as_text_in_every_chapter(name: str) -> None:
     answers = (

@@ -282,6 +282,7 @@ names = st.text(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     channels=st.lists(names, min_size=1, max_size=3, unique_by=lambda name: name.casefold()),

@@ -118,6 +118,7 @@ def test_a_timeline_of_hostile_names_stays_text() -> None:
         assert "\u202e" not in drawn
 
 
+@pytest.mark.slow
 def test_hostile_tables_stay_text(tmp_path: Path) -> None:
     tables = {}
     for name, source in example_tables(example_folder("jd_wechat")).items():
