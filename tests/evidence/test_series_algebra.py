@@ -23,6 +23,7 @@ from rechannel.evidence.series import (
     default_grid,
     fit_series,
     forecast,
+    forecast_days,
     mean_path,
     trimmed,
 )
@@ -248,3 +249,16 @@ def test_scale_of_y_scales_the_forecast() -> None:
         fit_series(100 * y, x, days, np.full(2, 0.1), scale_guess=50.0), np.zeros((14, 2)), coming, window
     )
     assert second.quantile(0.05) == pytest.approx(100 * first.quantile(0.05), rel=1e-9)
+
+
+def test_single_days_are_windows_of_one_day() -> None:
+    rng = np.random.default_rng(4)
+    days = np.flatnonzero(rng.random(200) > 0.1).astype(np.int64)
+    design = rng.standard_normal((230, 3))
+    y = design[days] @ np.array([1.0, -0.5, 0.2]) + np.cumsum(0.1 * rng.standard_normal(days.size))
+    fit = fit_series(y, design[days], days, np.full(3, 0.1))
+    coming = np.arange(int(days[-1]) + 4, 230, dtype=np.int64)
+    apart = forecast_days(fit, design[coming], coming)
+    whole = forecast(fit, design[coming], coming, np.eye(coming.size))
+    for name in ("location", "scale", "df"):
+        assert getattr(apart, name) == pytest.approx(getattr(whole, name), rel=1e-9)

@@ -16,6 +16,7 @@ from rechannel.evidence.series import (
     collapse,
     fit_series,
     forecast,
+    forecast_days,
     mean_path,
     posterior,
     scout_grid,
@@ -211,7 +212,7 @@ def window_sums(series: ChannelSeries, days: NDArray[np.int64], windows: FloatAr
     total = windows @ level
     weights = windows * level / np.maximum(total, 1e-300)[:, None]
     prediction = forecast(series.fit, columns, days, weights)
-    daily = forecast(series.fit, columns, days, np.eye(days.size))
+    daily = forecast_days(series.fit, columns, days)
     daily_variance = daily.scale**2 * daily.df / (daily.df - 2)
     variance = prediction.scale**2 * prediction.df / (prediction.df - 2)
     curvature = 0.5 * (weights @ daily_variance - variance)

@@ -380,6 +380,27 @@ def forecast(
     return _matched(fit.weight, location, fit.rate[:, None] * variance, fit.df)
 
 
+def forecast_days(fit: SeriesFit, design: FloatArray, days: NDArray[np.int64]) -> Forecast:
+    """Predict every coming day by itself: `forecast` with the identity as windows, without its quadratic cost."""
+    ahead = (days - fit.last_day).astype(float)
+    phi = fit.grid.phi[:, None]
+    by_ar = phi ** ahead[None, :]
+    loading = (
+        design[None, :, :]
+        - fit.level_on[:, None, :]
+        - by_ar[:, :, None] * (fit.last_x[None, None, :] - fit.level_on[:, None, :])
+    )
+    location = (
+        np.matmul(loading, fit.coefficients[:, :, None])[:, :, 0]
+        + fit.level_at[:, None]
+        + by_ar * (fit.last_y - fit.level_at)[:, None]
+    )
+    variance = (np.matmul(loading, fit.factor) ** 2).sum(axis=2)
+    variance += (1.0 - by_ar) ** 2 * fit.level_variance[:, None]
+    variance += fit.grid.q[:, None] * ahead[None, :] + (1.0 - by_ar**2) / (1.0 - phi**2)
+    return _matched(fit.weight, location, fit.rate[:, None] * variance, fit.df)
+
+
 def _innovation_variance(fit: SeriesFit, ahead: FloatArray, windows: FloatArray) -> FloatArray:
     """Variance of the coming innovations in units of s2, shape [point, window]."""
     lead = int(ahead[0]) - 1
