@@ -54,7 +54,7 @@ def world(panel: Panel) -> World:
 @pytest.fixture(scope="module")
 def demand(panel: Panel, world: World) -> Demand:
     baseline: Baseline = world.baseline
-    found = forecast_demand(panel, world.events, baseline, world.calibration, "entry", DAYS, draws=DRAWS, seed=SEED)
+    found = forecast_demand(panel, baseline, world.calibration, "entry", DAYS, draws=DRAWS, seed=SEED)
     assert found is not None
     return found
 

@@ -53,7 +53,7 @@ def ahead(
     before = len(panel.dates)
     baseline: Baseline = fit_baseline(panel, events, before, coming=coming)
     day = before if start is None else start
-    found = forecast_demand(panel, events, baseline, PLAIN, channel, day, draws=DRAWS, seed=SEED)
+    found = forecast_demand(panel, baseline, PLAIN, channel, day, draws=DRAWS, seed=SEED)
     assert found is not None
     return found
 
@@ -194,7 +194,7 @@ def test_a_shop_of_one_channel_has_no_rest() -> None:
 def test_a_channel_with_too_little_history_has_no_forecast() -> None:
     panel = without(made_panel(), "visits", 3, slice(0, DAYS - 10))
     baseline = fit_baseline(panel, (), DAYS, coming=60)
-    assert forecast_demand(panel, (), baseline, PLAIN, "c3", DAYS, draws=DRAWS, seed=SEED) is None
+    assert forecast_demand(panel, baseline, PLAIN, "c3", DAYS, draws=DRAWS, seed=SEED) is None
 
 
 @pytest.mark.parametrize("level", [1.0, 100.0, 1e6])

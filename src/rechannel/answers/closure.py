@@ -132,7 +132,6 @@ def answer_closure(
         )
         demand = forecast_demand(
             panel,
-            around.events,
             world.baseline,
             world.calibration,
             question.channel,

@@ -82,7 +82,6 @@ def answer_exposure(
             continue
         demand = forecast_demand(
             panel,
-            world.events,
             world.baseline,
             world.calibration,
             channel,

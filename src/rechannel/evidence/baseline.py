@@ -40,15 +40,15 @@ class Baseline:
         Of their shocks, shape [series, series].
     before
         First day number that the fits do not use.
-    instance_sd
-        How much one instance of an event differs from its family, pooled over channels.
+    shop
+        Columns of what all channels share, for series of several channels together.
     """
 
     dates: DateArray
     series: tuple[ChannelSeries, ...]
     correlation: FloatArray
     before: int
-    instance_sd: float
+    shop: Design
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -112,7 +112,9 @@ def fit_baseline(
         fit_channel("visits", channel, values, design.with_instance_sd(spread), before, is_log=scout.is_log)
         for (channel, values, design), scout in zip(designs, scouts, strict=True)
     )
-    return Baseline(dates, series, shock_correlation(series) if series else np.eye(0), before, spread)
+    shop = build_design(dates, events, None, market=market, cadence=panel.cadence, subject=subject)
+    correlation = shock_correlation(series) if series else np.eye(0)
+    return Baseline(dates, series, correlation, before, shop.with_instance_sd(spread))
 
 
 def sum_of(panel: Panel, metric: Metric, markets: Sequence[str] | None) -> FloatArray:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rechannel.evidence.baseline import Baseline, all_others, fit_baseline, padded, sum_of
-from rechannel.evidence.design import DISTURBING, LONGEST_TEMPORARY, REBOUND_DAYS, build_design
+from rechannel.evidence.design import DISTURBING, LONGEST_TEMPORARY, REBOUND_DAYS
 from rechannel.evidence.finding import Finding
 from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_guess
 from rechannel.evidence.series import fit_series, scout_grid, trimmed
@@ -124,7 +124,7 @@ def bank(
                     panel, events, baseline.before, markets=where, controls=controls
                 )
             series = confined[incident.markets]
-        finding = _measure(panel, events, incident, series, where, baseline.before)
+        finding = _measure(panel, incident, series, where, baseline.before)
         if finding is not None:
             findings.append(finding)
     return tuple(findings)
@@ -181,7 +181,6 @@ def _days_of(panel: Panel, incident: Incident, before: int) -> _Days:
 
 def _measure(
     panel: Panel,
-    events: Sequence[Event],
     incident: Incident,
     baseline: Baseline,
     markets: tuple[str, ...] | None,
@@ -219,7 +218,7 @@ def _measure(
         pair = np.sqrt(np.abs(np.outer(coupling, coupling))) * np.sign(coupling)[:, None]
         rebound_covariance = (correlation * pair * np.outer(sd, late_sd)).sum(axis=1)
     clear = removed > CLEAR_SD * sd[closed] and removed > 0
-    change, variance, usual = _yields(panel, events, event, days, baseline, markets, before)
+    change, variance, usual = _yields(panel, event, days, baseline, markets, before)
     strong = (event.kind == "test" or event.days >= SHORTEST_FOR_B or is_lasting(event)) and clear
     cap = (Grade.A if event.kind == "test" else Grade.B) if strong else Grade.C
     return Finding(
@@ -249,7 +248,6 @@ def _measure(
 
 def _yields(
     panel: Panel,
-    events: Sequence[Event],
     event: Event,
     days: _Days,
     baseline: Baseline,
@@ -271,16 +269,8 @@ def _yields(
         return change, variance, usual
     window = np.zeros(baseline.dates.size, dtype=bool)
     window[days.measured] = True
-    design = build_design(
-        baseline.dates,
-        events,
-        None,
-        market=markets[0] if markets is not None and len(markets) == 1 else None,
-        cadence=panel.cadence,
-        subject=(channel, event.start) if is_lasting(event) else None,
-    ).with_instance_sd(baseline.instance_sd)
-    usable = (design.usable & ~np.isin(np.arange(window.size), days.hidden)) | window
-    design = design.with_column(window.astype(float), WIDE_SD, usable)
+    usable = (baseline.shop.usable & ~np.isin(np.arange(window.size), days.hidden)) | window
+    design = baseline.shop.with_column(window.astype(float), WIDE_SD, usable)
     for metric in COUNTED:
         if metric == "visits" or metric not in panel.values:
             continue

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rechannel.evidence.baseline import Baseline, all_others, padded, sum_of
-from rechannel.evidence.design import Design, build_design
+from rechannel.evidence.design import Design
 from rechannel.evidence.joint import (
     FEWEST_TRAINING_DAYS,
     ChannelSeries,
@@ -21,7 +21,6 @@ from rechannel.evidence.joint import (
 from rechannel.evidence.placebo import Calibration
 from rechannel.evidence.series import mean_path
 from rechannel.evidence.yields import YieldSeries, fit_yield
-from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import COUNTED, Metric
 from rechannel.vocabulary.estimate import FloatArray
@@ -135,7 +134,6 @@ class Demand:
 
 def forecast_demand(
     panel: Panel,
-    events: Sequence[Event],
     baseline: Baseline,
     calibration: Calibration,
     channel: str,
@@ -173,8 +171,7 @@ def forecast_demand(
     before, length = baseline.before, baseline.dates.size
     at = panel.channel_index(channel)
     own = baseline.series[baseline.channels.index(channel)]
-    shop = build_design(baseline.dates, events, None, market=market, cadence=panel.cadence)
-    shop = shop.with_instance_sd(baseline.instance_sd)
+    shop = baseline.shop
     visits = padded(sum_of(panel, "visits", markets), length)
     others = all_others(visits, visits, at, before, panel.cadence)
     rest = None
