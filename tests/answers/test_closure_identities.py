@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 
 import jsonschema
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from rechannel.answers.answer import Answer, dumps, schema
 from rechannel.answers.closure import Surrounds, answer_closure
+from rechannel.tables.calendar import Event
 from rechannel.tables.rivals import RivalFigure
 from rechannel.vocabulary.estimate import Quantity, Refusal
 from rechannel.vocabulary.wording import LANGUAGES, catalogue
@@ -288,6 +290,14 @@ def test_nothing_from_the_announcement_on_is_used() -> None:
         array[170:] = np.nan
     cut = replace(asked, panel=replace(shop.panel, values=values))
     assert [row.to_json() for row in asked.ask().estimates] == [row.to_json() for row in cut.ask().estimates]
+
+
+def test_the_row_of_the_closure_asked_about_is_not_a_known_shock() -> None:
+    shop = made_shop(6, 220, on=190).asking(announced=None)
+    question = shop.question
+    closure = Event("closure", question.on, question.on + timedelta(days=200), question.channel)
+    logged = replace(shop, events=(*shop.events, closure))
+    assert [row.to_json() for row in logged.ask().estimates] == [row.to_json() for row in shop.ask().estimates]
 
 
 @pytest.mark.parametrize("name", ["入口 <b>", "x" * 300, "{channel}"])
