@@ -25,6 +25,8 @@ from rechannel.evidence.series import (
     forecast,
     forecast_days,
     mean_path,
+    neighbourhood,
+    scout_grid,
     trimmed,
 )
 from rechannel.vocabulary.estimate import LEVELS, FloatArray
@@ -262,3 +264,21 @@ def test_single_days_are_windows_of_one_day() -> None:
     whole = forecast(fit, design[coming], coming, np.eye(coming.size))
     for name in ("location", "scale", "df"):
         assert getattr(apart, name) == pytest.approx(getattr(whole, name), rel=1e-9)
+
+
+@pytest.mark.parametrize("q", [1e-5, 1e-3, 0.05, 0.5])
+@pytest.mark.parametrize("phi", [0.05, 0.5, 0.9])
+def test_near_the_scouts_hardly_any_weight_is_missed(phi: float, q: float) -> None:
+    rng = np.random.default_rng(7)
+    days = np.arange(400, dtype=np.int64)
+    ar = np.zeros(400)
+    for day in range(1, 400):
+        ar[day] = phi * ar[day - 1] + rng.standard_normal()
+    y = ar + np.cumsum(np.sqrt(q) * rng.standard_normal(400))
+    design, prior = np.zeros((400, 0)), np.zeros(0)
+    whole = fit_series(y, design, days, prior)
+    near = neighbourhood(fit_series(y, design, days, prior, grid=scout_grid()))
+    kept = set(zip(near.phi.tolist(), near.q.tolist(), strict=True))
+    points = zip(whole.grid.phi.tolist(), whole.grid.q.tolist(), whole.weight.tolist(), strict=True)
+    # one per cent: far less than what one day more or less of data moves
+    assert sum(weight for a, b, weight in points if (a, b) not in kept) < 0.01

@@ -16,7 +16,7 @@ from rechannel.evidence.joint import (
     pooled_instance_sd,
     shock_correlation,
 )
-from rechannel.evidence.series import scout_grid
+from rechannel.evidence.series import neighbourhood, scout_grid
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import DateArray, Panel
 from rechannel.vocabulary.channel import Cadence, Metric
@@ -109,12 +109,18 @@ def fit_baseline(
     ]
     spread = pooled_instance_sd(scouts)
     series = tuple(
-        fit_channel("visits", channel, values, design.with_instance_sd(spread), before, is_log=scout.is_log)
+        _near_scout(scout, channel, values, design.with_instance_sd(spread), before)
         for (channel, values, design), scout in zip(designs, scouts, strict=True)
     )
     shop = build_design(dates, events, None, market=market, cadence=panel.cadence, subject=subject)
     correlation = shock_correlation(series) if series else np.eye(0)
     return Baseline(dates, series, correlation, before, shop.with_instance_sd(spread))
+
+
+def _near_scout(scout: ChannelSeries, channel: str, values: FloatArray, design: Design, before: int) -> ChannelSeries:
+    """The answer's fit, on the scale and near the grid points that the scout found."""
+    grid = neighbourhood(scout.fit)
+    return fit_channel("visits", channel, values, design, before, is_log=scout.is_log, grid=grid)
 
 
 def sum_of(panel: Panel, metric: Metric, markets: Sequence[str] | None) -> FloatArray:

@@ -22,6 +22,8 @@ LEVEL_RATIOS = (1e-6, 1e-4, 6e-4, 2.5e-3, 1e-2, 4e-2, 0.16, 0.64)
 """Grid of q: level innovation variance over AR innovation variance, a day."""
 AR_COEFFICIENTS = (0.0, 0.25, 0.45, 0.62, 0.77, 0.88, 0.95)
 """Grid of phi."""
+SCOUT_STEPS = (2, 3)
+"""Every how many values of phi and q a scout point stands."""
 NEGLIGIBLE = 1e-4
 """Grid points with less than this share of the best point's posterior density are dropped."""
 SMALLEST_DF = 4.5
@@ -70,7 +72,8 @@ def scout_grid() -> Grid:
     """Every second phi and every third q of the default grid: enough to compare scales, not to answer."""
     whole = default_grid()
     rows = np.arange(whole.phi.size)
-    return whole.only(np.flatnonzero((rows // len(LEVEL_RATIOS) % 2 == 1) & (rows % len(LEVEL_RATIOS) % 3 == 1)))
+    by_phi, by_q = rows // len(LEVEL_RATIOS) % SCOUT_STEPS[0], rows % len(LEVEL_RATIOS) % SCOUT_STEPS[1]
+    return whole.only(np.flatnonzero((by_phi == 1) & (by_q == 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +291,18 @@ def posterior(points: Collapsed, prior_precision: FloatArray, scale_guess: float
         last_day=points.last_day,
         log_evidence=log_evidence,
     )
+
+
+def neighbourhood(scouted: SeriesFit) -> Grid:
+    """The default grid near the scout points that carry weight: one step beyond the next scout point on either side."""
+    whole = default_grid()
+    phi = {value: place for place, value in enumerate(AR_COEFFICIENTS)}
+    q = {value: place for place, value in enumerate(LEVEL_RATIOS)}
+    at = np.array([(phi[a], q[b]) for a, b in zip(whole.phi.tolist(), whole.q.tolist(), strict=True)])
+    near = np.zeros(whole.phi.size, dtype=bool)
+    for a, b in zip(scouted.grid.phi.tolist(), scouted.grid.q.tolist(), strict=True):
+        near |= (np.abs(at[:, 0] - phi[a]) <= SCOUT_STEPS[0] + 1) & (np.abs(at[:, 1] - q[b]) <= SCOUT_STEPS[1] + 1)
+    return whole.only(np.flatnonzero(near))
 
 
 def trimmed(fit: SeriesFit, mass: float = 0.995) -> Grid:
