@@ -10,7 +10,7 @@ import numpy as np
 
 from rechannel.answers.answer import Answer, Check, DailyRow, EvidenceItem, Path, Provenance
 from rechannel.answers.money import Money, money_rows
-from rechannel.answers.rows import Coordinates, answered, missing_column, refused, unit_of
+from rechannel.answers.rows import Coordinates, RowName, answered, effect_rows, missing_column, refused, unit_of
 from rechannel.answers.standing import Standing, contraction, forecast_checks, grade_of_loss, standing_of
 from rechannel.scenario.do import Outcome, apply, prior_latent, removed_share
 from rechannel.scenario.interventions import Demote
@@ -167,30 +167,11 @@ def _firm_names(rivals: Sequence[RivalFigure]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.firm for row in rivals if row.firm != "self"))
 
 
-def _row_names(
-    channels: Sequence[str], firms: Sequence[str], question: ClosureQuestion, money: Money
-) -> list[tuple[str, str, str | None]]:
-    """Every (metric, unit, channel) a horizon must have, in the order of the contract."""
-    currency = money.currency
-    names: list[tuple[str, str, str | None]] = [("visits_removed", "visits", None)]
-    names += [(f"net_loss_{metric}", unit_of(metric, currency), None) for metric in COUNTED]
-    names += [
-        ("net_loss_active_customers", "share", None),
-        ("net_loss_margin", currency, None),
-        ("never_acquired", "customers", None),
-        ("fee_saved", currency, None),
-        ("net_profit_effect", currency, None),
-        ("conversion_rate_open", "share", None),
-        ("conversion_rate_closed", "share", None),
-        ("offset_conversion_uplift", "share", None),
-        ("retained_own", "share", None),
-        ("to_rivals", "share", None),
-        ("lost_outside", "share", None),
-    ]
-    names += [("diversion", "share", other) for other in channels if other != question.channel]
-    names += [("diversion", "share", firm) for firm in firms]
-    names += [(f"credited_{metric}", unit_of(metric, currency), None) for metric in COUNTED]
-    return names
+def _row_names(channels: Sequence[str], firms: Sequence[str], question: ClosureQuestion, money: Money) -> list[RowName]:
+    """Every (metric, unit, channel) a horizon must have: the contract's, then what last touch would say."""
+    others = [*(other for other in channels if other != question.channel), *firms]
+    credited = [(f"credited_{metric}", unit_of(metric, money.currency), None) for metric in COUNTED]
+    return [*effect_rows(money.currency, others), *credited]
 
 
 def _answer(

@@ -10,7 +10,7 @@ import numpy as np
 
 from rechannel.answers.answer import Answer, EvidenceItem, Provenance
 from rechannel.answers.money import Money
-from rechannel.answers.rows import Coordinates, answered, known, refused
+from rechannel.answers.rows import Coordinates, RowName, answered, effect_rows, known, refused
 from rechannel.source.config import Assumption
 from rechannel.tables.figures import Figure, as_share, find_figures
 from rechannel.tables.public import PublicRecord
@@ -265,17 +265,9 @@ _SUPPLY: dict[str, tuple[str, tuple[str, ...]]] = {
 """Metric -> the column of `daily` that it needs, and what would supply it."""
 
 
-def closure_rows(channels: Sequence[str], channel: str, currency: str) -> list[tuple[str, str, str | None]]:
-    """Every (metric, unit, channel) of a closure, in the order of the contract."""
-    counts = {"visits_removed": "visits", "net_loss_visits": "visits", "net_loss_orders": "orders"}
-    names: list[tuple[str, str, str | None]] = [(metric, unit, None) for metric, unit in counts.items()]
-    names += [("net_loss_gmv", currency, None), ("net_loss_new_customers", "share", None)]
-    names += [("net_loss_active_customers", "share", None), ("net_loss_margin", currency, None)]
-    names += [("never_acquired", "customers", None), ("fee_saved", currency, None)]
-    names += [("net_profit_effect", currency, None)]
-    shares = ("conversion_rate_open", "conversion_rate_closed", "offset_conversion_uplift")
-    names += [(metric, "share", None) for metric in (*shares, "retained_own", "to_rivals", "lost_outside")]
-    return [*names, *(("diversion", "share", other) for other in channels if other != channel)]
+def closure_rows(channels: Sequence[str], channel: str, currency: str) -> list[RowName]:
+    """Every (metric, unit, channel) of a closure without `daily`: new customers are a share of the firm's."""
+    return effect_rows(currency, [other for other in channels if other != channel], new_customers="share")
 
 
 def no_daily(metric: str) -> Refusal:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rechannel.answers.answer import Answer, Check, DailyRow, EvidenceItem, Path, Provenance
 from rechannel.answers.money import Money, money_rows
-from rechannel.answers.rows import Coordinates, answered, known, missing_column, refused, unit_of
+from rechannel.answers.rows import Coordinates, RowName, answered, effect_rows, known, missing_column, refused, unit_of
 from rechannel.evidence.impact import Measurement, MetricSums, Window, is_zero_before, measure, training_days
 from rechannel.evidence.placebo import coverage_slack
 from rechannel.tables.calendar import Event
@@ -207,28 +207,9 @@ def _whole_refusal(panel: Panel, window: Window) -> Refusal | None:
     return None
 
 
-def _row_names(
-    channels: Sequence[str | None], question: ImpactQuestion, money: Money
-) -> list[tuple[str, str, str | None]]:
-    """Every (metric, unit, channel) a horizon must have, in the order of the contract."""
-    currency = money.currency
-    names: list[tuple[str, str, str | None]] = [("visits_removed", "visits", None)]
-    names += [(f"net_loss_{metric}", unit_of(metric, currency), None) for metric in COUNTED]
-    names += [
-        ("net_loss_active_customers", "share", None),
-        ("net_loss_margin", currency, None),
-        ("never_acquired", "customers", None),
-        ("fee_saved", currency, None),
-        ("net_profit_effect", currency, None),
-        ("conversion_rate_open", "share", None),
-        ("conversion_rate_closed", "share", None),
-        ("offset_conversion_uplift", "share", None),
-        ("retained_own", "share", None),
-        ("to_rivals", "share", None),
-        ("lost_outside", "share", None),
-    ]
-    names += [("diversion", "share", other) for other in channels if other != question.channel]
-    return names
+def _row_names(channels: Sequence[str | None], question: ImpactQuestion, money: Money) -> list[RowName]:
+    """Every (metric, unit, channel) a horizon must have."""
+    return effect_rows(money.currency, [other for other in channels if other != question.channel])
 
 
 def _all_refused(panel: Panel, horizon: int, question: ImpactQuestion, money: Money, why: Refusal) -> list[Estimate]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from rechannel.vocabulary.channel import COUNTED
 from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantiles, Quantity, Refusal
 from rechannel.vocabulary.grade import SMALLEST_CONTRACTION, Grade, worst
 
+RowName: TypeAlias = tuple[str, str, str | None]
+"""Metric, unit and channel of a row."""
 COUNT_UNITS = {"visits": "visits", "orders": "orders", "new_customers": "customers"}
 
 
@@ -24,6 +28,36 @@ class Coordinates:
     channel: str | None = None
     market: str | None = None
     period: str | None = None
+
+
+def effect_rows(currency: str, others: Sequence[str | None], *, new_customers: str = "customers") -> list[RowName]:
+    """Every (metric, unit, channel) that closure and impact have per horizon, in the order of the contract.
+
+    Parameters
+    ----------
+    others
+        Channels and rivals that may receive visits: a `diversion` row each.
+    new_customers
+        Unit of the net loss of new customers; a share of the firm's where there is no `daily`.
+    """
+    names: list[RowName] = [("visits_removed", "visits", None)]
+    for metric in COUNTED:
+        unit = new_customers if metric == "new_customers" else unit_of(metric, currency)
+        names.append((f"net_loss_{metric}", unit, None))
+    names += [
+        ("net_loss_active_customers", "share", None),
+        ("net_loss_margin", currency, None),
+        ("never_acquired", "customers", None),
+        ("fee_saved", currency, None),
+        ("net_profit_effect", currency, None),
+        ("conversion_rate_open", "share", None),
+        ("conversion_rate_closed", "share", None),
+        ("offset_conversion_uplift", "share", None),
+        ("retained_own", "share", None),
+        ("to_rivals", "share", None),
+        ("lost_outside", "share", None),
+    ]
+    return [*names, *(("diversion", "share", other) for other in others)]
 
 
 def answered(
