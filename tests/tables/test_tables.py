@@ -15,7 +15,7 @@ from rechannel.tables.claims import read_claims
 from rechannel.tables.deals import read_deal_items, read_deals
 from rechannel.tables.figures import find_figures, read_figures
 from rechannel.tables.panel import build_panel
-from rechannel.tables.rivals import firms, read_rivals, relative_to_self
+from rechannel.tables.rivals import RivalFigure, firms, read_rivals, relative_to_self, sizes
 
 DAY = date(2025, 1, 1)
 
@@ -176,3 +176,15 @@ def test_figures_claims_and_rivals() -> None:
     )
     assert firms(rivals) == ("x", "y")
     assert relative_to_self(rivals, "share") == {DAY: {"x": 0.5, "y": pytest.approx(1.5)}}
+
+
+def test_rivals_known_in_different_metrics_stand_on_one_scale() -> None:
+    def row(firm: str, metric: str, value: float, day: int = 1) -> RivalFigure:
+        return RivalFigure(date(2025, day, 1), "north", firm, metric, value)  # type: ignore[arg-type]
+
+    own = [row("self", "visits", 100.0), row("self", "gmv", 8.0), row("self", "visits", 200.0, 2)]
+    told = [row("x", "visits", 300.0), row("x", "visits", 400.0, 2), row("y", "gmv", 4.0)]
+    assert sizes([*own, *told]) == {"x": 2.0, "y": 0.5}
+    # without `self` only the metric that most are known in is a scale
+    assert sizes([*told, row("z", "visits", 10.0)]) == {"x": 400.0, "z": 10.0}
+    assert sizes([]) == {}

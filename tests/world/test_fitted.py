@@ -59,6 +59,6 @@ def test_surroundings_are_those_of_the_recent_days() -> None:
     assert world.around.hosts == ("us", "", "")
     assert world.around.kinds == ("", "", "web")
     assert world.around.rivals == ("big",)
-    assert world.around.rival_sizes.tolist() == [155.0]
+    assert world.around.rival_sizes.tolist() == [5.0]
     assert world.findings_on("app") == ()
     assert world.leaning.shape == (3, 3)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from rechannel.vocabulary.channel import ALL_MARKETS
 
 RivalMetric = Literal["share", "visits", "gmv", "active_customers"]
+METRICS: tuple[RivalMetric, ...] = ("visits", "share", "gmv", "active_customers")
 SELF = "self"
 
 
@@ -60,6 +61,27 @@ def firms(figures: Sequence[RivalFigure]) -> tuple[str, ...]:
         if row.firm != SELF and (row.firm not in latest or row.day >= latest[row.firm][0]):
             latest[row.firm] = (row.day, row.value)
     return tuple(sorted(latest, key=lambda firm: (-latest[firm][1], firm)))
+
+
+def sizes(figures: Sequence[RivalFigure]) -> dict[str, float]:
+    """Latest size of every rival on one scale, from rows of one market; who is on no common scale is left out.
+
+    With `self` on the same metric and day, a size is the rival's value over it - visits before the other metrics - and
+    rivals known in different metrics stand side by side. Otherwise sizes are the values of the metric that most are
+    known in.
+    """
+    scaled: dict[str, float] = {}
+    market = figures[0].market if figures else ALL_MARKETS
+    for metric in reversed(METRICS):
+        for _, ratios in sorted(relative_to_self(figures, metric, market).items()):
+            scaled |= ratios
+    named = {row.firm for row in figures if row.firm != SELF}
+    if named <= scaled.keys():
+        return {firm: size for firm, size in scaled.items() if size > 0}
+    covered = {metric: len({row.firm for row in figures if row.metric == metric}) for metric in METRICS}
+    widest = max(METRICS, key=lambda metric: covered[metric])
+    latest = {row.firm: row.value for row in figures if row.metric == widest and row.firm != SELF}
+    return {firm: value for firm, value in latest.items() if value > 0}
 
 
 def relative_to_self(

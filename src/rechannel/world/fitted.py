@@ -14,7 +14,7 @@ from rechannel.evidence.ledger import bank
 from rechannel.evidence.placebo import Calibration, calibrate
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
-from rechannel.tables.rivals import RivalFigure, firms
+from rechannel.tables.rivals import RivalFigure, firms, sizes
 from rechannel.vocabulary.channel import Channel, Metric
 from rechannel.vocabulary.estimate import FloatArray
 from rechannel.world.diversion import YIELDS, Diversion, Surroundings, fit_diversion, likeliest_retained
@@ -151,9 +151,8 @@ def _surroundings(
         if metric in panel.values:
             amounts = sum_of(panel, metric, markets)[recent]
             yields[metric] = np.array([_ratio(amounts[:, index], visits[:, index]) for index in range(visits.shape[1])])
-    names = firms(rivals)
-    latest = {row.firm: row.value for row in rivals if row.metric == _scale_metric(rivals)}
-    known = tuple(name for name in names if latest.get(name, 0.0) > 0)
+    size_of = sizes(rivals)
+    known = tuple(name for name in firms(rivals) if name in size_of)
     return Surroundings(
         channels=panel.channels,
         shares=shares,
@@ -161,15 +160,8 @@ def _surroundings(
         kinds=tuple(described[name].kind if name in described else "" for name in panel.channels),
         yields=yields,
         rivals=known,
-        rival_sizes=np.array([latest[name] for name in known]),
+        rival_sizes=np.array([size_of[name] for name in known]),
     )
-
-
-def _scale_metric(rivals: Sequence[RivalFigure]) -> str:
-    """The metric that most rivals are known in; visits before the others."""
-    metrics = ("visits", "share", "gmv", "active_customers")
-    covered = {metric: len({row.firm for row in rivals if row.metric == metric}) for metric in metrics}
-    return max(metrics, key=lambda metric: covered[metric])
 
 
 def _mean(values: FloatArray) -> float:
