@@ -253,13 +253,15 @@ class _Horizon:
     def rows(self) -> list[Estimate]:
         """Every row of the contract, in its order."""
         made = {(row.metric, row.channel): row for row in self._made()}
-        firms = self.world.around.rivals
-        names = _row_names(self.panel.channels, firms, self.question, self.money)
-        no_rivals = Refusal("no_rivals", {}, ("add_rivals",))
+        around = self.world.around
+        names = _row_names(self.panel.channels, (*around.rivals, *around.unscaled), self.question, self.money)
         rows = []
         for metric, unit, channel in names:
             here = Coordinates(self.horizon, channel, self.question.market)
-            rows.append(made.get((metric, channel)) or refused(metric, unit, no_rivals, here))
+            why = Refusal("no_rivals", {}, ("add_rivals",))
+            if channel in around.unscaled:
+                why = Refusal("no_scale", {"firm": channel}, ("add_rivals",))
+            rows.append(made.get((metric, channel)) or refused(metric, unit, why, here))
         return rows
 
     def _made(self) -> list[Estimate]:

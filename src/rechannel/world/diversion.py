@@ -42,6 +42,8 @@ class Surroundings:
         Metric -> orders, value or new customers per visit, shape [channel]; nan where not known per channel.
     rivals, rival_sizes
         Other firms and their sizes on any common scale, shape [rival].
+    unscaled
+        Other firms that are on no common scale with them.
     """
 
     channels: tuple[str, ...]
@@ -51,6 +53,7 @@ class Surroundings:
     yields: Mapping[Metric, FloatArray]
     rivals: tuple[str, ...]
     rival_sizes: FloatArray
+    unscaled: tuple[str, ...] = ()
 
     def neighbours(self, channel: int) -> FloatArray:
         """1 for channels on the surface of the same host, or of the same kind, shape [channel]."""

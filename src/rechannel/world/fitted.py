@@ -161,6 +161,7 @@ def _surroundings(
         yields=yields,
         rivals=known,
         rival_sizes=np.array([size_of[name] for name in known]),
+        unscaled=tuple(name for name in firms(rivals) if name not in size_of),
     )
 
 
