@@ -16,7 +16,7 @@ from rechannel.answers.exposure import HORIZON as EXPOSURE_HORIZON
 from rechannel.answers.exposure import answer_exposure
 from rechannel.answers.hindsight import refuse_impact
 from rechannel.answers.impact import ImpactQuestion, answer_impact
-from rechannel.answers.money import Money, money_on
+from rechannel.answers.money import Money, money_on, of_one_market
 from rechannel.answers.record import answer_record
 from rechannel.answers.worth import WorthQuestion, answer_worth
 from rechannel.report.facts import CaseFacts, facts_of
@@ -27,6 +27,7 @@ from rechannel.tables.calendar import announced as announced_on
 from rechannel.tables.panel import Panel, build_panel
 from rechannel.tables.public import PublicRecord, read_public
 from rechannel.tables.rivals import in_market
+from rechannel.vocabulary.channel import WHOLE_SHOP
 from rechannel.vocabulary.errors import CallError, nearest
 from rechannel.vocabulary.wording import LANGUAGES, Language
 from rechannel.world.fitted import World, fit_world
@@ -81,8 +82,8 @@ class Case:
     def panel(self) -> Panel:
         """The daily panel (CallError RC322 when the case has no `daily`)."""
         relation = self.folder.relation("daily")
-        if relation is None:
-            raise CallError("RC322")
+        if relation is None or not any(name != WHOLE_SHOP for name in relation["channel"].unique().to_pylist()):
+            raise CallError("RC322" if relation is None else "RC341")
         return build_panel(relation, self.config.cadence)
 
     @property
@@ -161,7 +162,7 @@ class Case:
         if told is not None and told >= on:
             raise CallError("RC325", announced=told.isoformat(), on=on.isoformat())
         question = ImpactQuestion(channel, on, tuple(horizons), market, told, smallest_effect)
-        margin, stamp = self._money(channel, on), self._provenance()
+        margin, stamp = self._money(channel, on, market), self._provenance()
         return answer_impact(self.panel, self.events, question, margin, stamp, self.config.channels)
 
     def closure(
@@ -193,7 +194,7 @@ class Case:
         if not 0 <= severity <= 1:
             raise CallError("RC340", severity=f"{severity:g}")
         self._check_call(channel, on, horizons, market)
-        money, stamp = self._money(channel, on), self._provenance()
+        money, stamp = self._money(channel, on, market), self._provenance()
         if self.is_public:
             asked = DeclaredQuestion(channel, on, tuple(horizons), severity, notice)
             ranges, channels = self.config.assumptions, self.config.channels
@@ -333,11 +334,12 @@ class Case:
     def _latest(self) -> date:
         return self.panel.last + timedelta(days=LATEST_DAY)
 
-    def _money(self, channel: str, on: date) -> Money:
+    def _money(self, channel: str, on: date, market: str | None = None) -> Money:
         """Margin of `case.toml`, and the fixed fee a year of the channel's deal that runs on the day."""
         margin = self.config.margin
         ends = None if margin is None else (margin.low, margin.high)
-        return money_on(self.config.currency, ends, self.public.deals, channel, on)
+        money = money_on(self.config.currency, ends, self.public.deals, channel, on)
+        return money if market is None or len(self.panel.markets) == 1 else of_one_market(money)
 
     def _provenance(self) -> Provenance:
         created = datetime.now(UTC).isoformat(timespec="seconds")

@@ -63,11 +63,14 @@ def check_sentences(answer: Answer) -> None:
     """The first sentence says loss, gain or neither exactly as the 90 % interval of the first horizon does."""
     net, retained = quantiles(answer, "net_loss_visits"), answer.find("retained_own", horizon=HORIZONS[0]).value
     said = "closure_loss" if net[1] > 0 else "closure_gain" if net[-2] < 0 else "closure_cannot_tell"
+    said = "closure_none" if not net.any() else said
     rest = "closure_retained" if isinstance(retained, Quantity) else "closure_nothing"
     for language in LANGUAGES:
         templates, sentence = catalogue("answer", language), answer.text[language]
         found = [
-            key for key in ("closure_loss", "closure_gain", "closure_cannot_tell") if matches(templates[key], sentence)
+            key
+            for key in ("closure_none", "closure_loss", "closure_gain", "closure_cannot_tell")
+            if matches(templates[key], sentence)
         ]
         assert found == [said], (language, sentence)
         last = templates[rest].split("{")[0]
@@ -75,7 +78,8 @@ def check_sentences(answer: Answer) -> None:
         assert "{" not in sentence
         assert answer.asked["channel"] in sentence
         assert f"{answer.grade}" in sentence
-    assert answer.verdict == ("cannot_tell" if said == "closure_cannot_tell" else "effect")
+    verdicts = {"closure_none": "practically_none", "closure_cannot_tell": "cannot_tell"}
+    assert answer.verdict == verdicts.get(said, "effect")
 
 
 @pytest.mark.slow

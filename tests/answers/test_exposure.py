@@ -9,9 +9,10 @@ from datetime import timedelta
 import jsonschema
 import numpy as np
 import pytest
-from closure_shops import STAMP, Shop, made_shop
+from closure_shops import MONEY, STAMP, Shop, made_shop
 
 from rechannel.answers.answer import Answer, dumps, schema
+from rechannel.answers.closure import Surrounds, answer_closure
 from rechannel.answers.exposure import HORIZON, answer_exposure
 from rechannel.tables.deals import Deal
 from rechannel.tables.panel import Panel
@@ -121,3 +122,19 @@ def test_without_history_it_is_refused() -> None:
     assert answer.refusal.code == "short_history"
     assert isinstance(answer.refusal, Refusal)
     assert answer.estimates == ()
+
+
+def test_a_channel_that_ended_is_neither_exposed_nor_a_destination() -> None:
+    shop = made_shop(9, 200, 3, outage=False)
+    values = {name: array.copy() for name, array in shop.panel.values.items()}
+    for array in values.values():
+        array[-40:, :, 2] = np.nan
+    panel = replace(shop.panel, values=values)
+    answer = ask(panel, shop)
+    assert {row.channel for row in answer.estimates} == {"ch0", "ch1"}
+    kept = answer.find("retained_own", horizon=90, channel="ch0").value
+    assert isinstance(kept, Quantity)
+    asked = replace(shop.question, channel="ch2", on=panel.last + timedelta(days=1))
+    gone = answer_closure(panel, Surrounds(shop.events), asked, MONEY, STAMP)
+    assert gone.refusal is not None
+    assert gone.refusal.code == "channel_gone"

@@ -16,7 +16,7 @@ from rechannel.scenario.do import Outcome, apply, prior_latent, removed_share
 from rechannel.scenario.interventions import Demote
 from rechannel.scenario.paths import Course, courses
 from rechannel.tables.calendar import Event
-from rechannel.tables.panel import Panel
+from rechannel.tables.panel import GONE_DAYS, Panel, has_ended
 from rechannel.tables.rivals import RivalFigure, in_market
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.channel import COUNTED, Channel, Metric, Verdict, name_of
@@ -142,9 +142,15 @@ def answer_closure(
         )
         if demand is not None:
             return _answer(panel, world, demand, question, money, provenance, step, around.channels)
-        why = Refusal("short_history", {"days": "0", "wanted": str(FEWEST_DAYS)}, ("more_history",))
+        why = Refusal("few_open_days", {"channel": question.channel}, ("more_history",))
     rows = [
-        refused(metric, unit, why, Coordinates(horizon, channel, question.market))
+        refused(
+            metric,
+            unit,
+            why,
+            Coordinates(horizon, channel, question.market),
+            method="last_touch" if metric.startswith("credited_") else None,
+        )
         for horizon in question.horizons
         for metric, unit, channel in _row_names(panel.channels, _firm_names(rivals), question, money)
     ]
@@ -160,6 +166,8 @@ def _whole_refusal(panel: Panel, question: ClosureQuestion, before: int) -> Refu
         return Refusal("short_history", {"days": str(measured), "wanted": str(FEWEST_DAYS)}, ("more_history",))
     if not (np.nan_to_num(values) > 0).any():
         return Refusal("channel_zero", {"channel": question.channel}, ("check_channel",))
+    if has_ended(values, panel.cadence):
+        return Refusal("channel_gone", {"channel": question.channel, "days": str(GONE_DAYS)}, ("check_channel",))
     return None
 
 
@@ -229,6 +237,8 @@ def _find(rows: Sequence[Estimate], metric: str, horizon: int) -> Estimate:
 
 def _verdict(net_loss: Quantiles) -> Verdict:
     low, high = net_loss.interval()
+    if low == high == 0:
+        return "practically_none"
     return "effect" if low > 0 or high < 0 else "cannot_tell"
 
 
@@ -332,12 +342,12 @@ class _Horizon:
 
     def _money(self) -> list[Estimate]:
         net, total = self.outcome.net_loss.get("gmv"), self.outcome.total.get("gmv")
-        if net is None or total is None:
-            return money_rows(self.money, None, None, Grade.D, self.at, self.world.seed, refusal=self._refusal("gmv"))
+        why, seed = self._refusal("gmv"), self.world.seed
+        if net is None:
+            return money_rows(self.money, None, None, Grade.D, self.at, seed, refusal=why)
         narrowed, grade, reasons = self._latent("gmv")
-        return money_rows(
-            self.money, net, total - net, grade, self.at, self.world.seed, narrowed=narrowed, reasons=reasons
-        )
+        left = None if total is None else total - net
+        return money_rows(self.money, net, left, grade, self.at, seed, narrowed=narrowed, reasons=reasons, refusal=why)
 
     def _never_acquired(self) -> Estimate:
         lost = self.outcome.never_acquired
@@ -349,7 +359,7 @@ class _Horizon:
 
     def _conversion(self) -> list[Estimate]:
         outcome = self.outcome
-        if "orders" not in outcome.net_loss:
+        if "orders" not in outcome.net_loss or "orders" not in outcome.total:
             why = self._refusal("orders")
             return [refused(f"conversion_rate_{path}", "share", why, self.at) for path in ("open", "closed")]
         visits, orders = outcome.total["visits"], outcome.total["orders"]
@@ -468,7 +478,7 @@ def _sentences(
     assert isinstance(credited, Quantity)
     low, high = loss.quantiles.interval()
     credit_low, credit_high = credited.quantiles.interval()
-    key = "loss" if low > 0 else "gain" if high < 0 else "cannot_tell"
+    key = "none" if low == high == 0 else "loss" if low > 0 else "gain" if high < 0 else "cannot_tell"
     sign = -1 if key == "gain" else 1
     ends = sorted((sign * low, sign * high))
     act = "close" if question.severity == 1 else "demote"

@@ -15,7 +15,7 @@ from rechannel.evidence.baseline import sum_of
 from rechannel.scenario.do import Outcome, apply, prior_latent
 from rechannel.scenario.interventions import close
 from rechannel.tables.deals import Deal
-from rechannel.tables.panel import Panel
+from rechannel.tables.panel import Panel, has_ended
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.channel import COUNTED, Channel, Metric, name_of
 from rechannel.vocabulary.estimate import Estimate, Quantity, Refusal
@@ -74,11 +74,11 @@ def answer_exposure(
         contract end, days since the last evidence. Refused as a whole when no channel has enough history.
     """
     start = panel.index_of(on)
-    shares = _recent_shares(panel)
+    shares, whole = _recent_shares(panel), sum_of(panel, "visits", None)
     described = {channel.channel_id: channel for channel in channels}
     closed: list[_Closed] = []
     for at, channel in enumerate(panel.channels):
-        if not shares["visits"][at] >= SMALLEST_SHARE:
+        if not shares["visits"][at] >= SMALLEST_SHARE or has_ended(whole[:, at], panel.cadence):
             continue
         demand = forecast_demand(
             panel,
@@ -126,7 +126,10 @@ def _recent_shares(panel: Panel) -> dict[Metric, np.ndarray]:
     days = RECENT_DAYS // (7 if panel.cadence == "weekly" else 1)
     for metric in ("visits", "orders", "new_customers"):
         if metric in panel.values:
-            values = np.nansum(sum_of(panel, metric, None)[-days:], axis=0)
+            recent = sum_of(panel, metric, None)[-days:]
+            if not np.isfinite(recent).any():
+                continue
+            values = np.nansum(recent, axis=0)
             found[metric] = values / values.sum() if values.sum() > 0 else np.zeros(values.size)
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -30,6 +30,8 @@ class Money:
         Whether the deal's fee is verified.
     mitigation_cost
         One-off cost of softening the closure, in case currency.
+    fee_refusal
+        Why there is no fee, when there is none.
     """
 
     currency: str
@@ -37,6 +39,7 @@ class Money:
     fee_per_year: float | None = None
     fee_is_verified: bool = False
     mitigation_cost: float = 0.0
+    fee_refusal: str = "no_fee"
 
     def margin_draws(self, draws: int, seed: int) -> FloatArray:
         """Margin share, shape [draw]: normal with the stated 90 % range."""
@@ -58,10 +61,17 @@ def money_on(currency: str, margin: tuple[float, float] | None, deals: Sequence[
         and (deal.start is None or deal.start <= on)
         and (deal.end is None or deal.end >= on - timedelta(days=1))
     ]
+    still = [deal for deal in running if deal.end is None or deal.end >= on]
+    running = still or running  # an agreement that was renewed by then is not counted twice
     if not running:
         return Money(currency, margin)
     fee = sum(deal.fixed_fee for deal in running if deal.fixed_fee is not None)
     return Money(currency, margin, fee, all(deal.is_verified("fixed_fee") for deal in running))
+
+
+def of_one_market(money: Money) -> Money:
+    """The money of one market among several: the fee is the whole agreement's and is not split."""
+    return replace(money, fee_per_year=None, fee_refusal="fee_of_all_markets")
 
 
 def money_rows(
@@ -82,11 +92,12 @@ def money_rows(
     Parameters
     ----------
     net_gmv, closed_gmv
-        Joint draws of the GMV lost and of the GMV on the closed path, shape [draw]; None when the case cannot say.
+        Joint draws of the GMV lost and of the whole shop's GMV on the closed path, shape [draw]; None when the case
+        cannot say.
     prior_variance, narrowed
         Of the GMV lost before any data; or its contraction, where the caller has graded by it.
     refusal
-        Why GMV is not known, when it is not.
+        Why GMV is not known, when one of the two is not.
 
     Notes
     -----
@@ -96,12 +107,12 @@ def money_rows(
     names = ("net_loss_margin", "fee_saved", "net_profit_effect", "offset_conversion_uplift")
     assert at.horizon_days is not None
     fee_saved = None if money.fee_per_year is None else money.fee_per_year * at.horizon_days / 365
-    no_fee = Refusal("no_fee", {}, ("give_deal",))
+    no_fee = Refusal(money.fee_refusal, {}, ("give_deal",) if money.fee_refusal == "no_fee" else ())
     if fee_saved is None:
         fee_row = refused("fee_saved", currency, no_fee, at)
     else:
         fee_row = known("fee_saved", currency, fee_saved, Grade.B if money.fee_is_verified else Grade.D, at)
-    if net_gmv is None or closed_gmv is None or money.margin is None:
+    if net_gmv is None or money.margin is None:
         no_margin = Refusal("no_margin", {}, ("give_margin",))
         why = no_margin if net_gmv is not None else (refusal or missing_column("gmv"))
         rows = [refused(name, "share" if name.endswith("uplift") else currency, why, at) for name in names]
@@ -116,6 +127,9 @@ def money_rows(
     assert isinstance(margin_row.value, Quantity)
     grade, reasons = margin_row.value.grade, margin_row.value.grade_reasons
     effect_row = answered(names[2], currency, effect, grade, at, reasons=reasons)
+    if closed_gmv is None:
+        why = refusal or missing_column("gmv")
+        return [margin_row, fee_row, effect_row, refused(names[3], "share", why, at)]
     remaining = share * closed_gmv
     least = float(np.quantile(remaining, 0.01))
     if least > 0:

@@ -79,7 +79,7 @@ command = Verb(
     demo,
     [
         argument("folder", type=click.Path(path_type=Path), default=Path("demo")),
-        option("--seed", type=int, default=0, show_default=True),
+        option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
         option("--force", is_flag=True),
     ],
 )

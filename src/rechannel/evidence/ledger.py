@@ -140,7 +140,7 @@ def _only_before(
     """The open world as seen on the eve of a lasting event, or of its announcement, without the step it left behind."""
     event = incident.event
     assert event.channel is not None
-    eve = max(0, panel.index_of(event.start) - incident.notice)
+    eve = max(0, panel.index_of(event.start - timedelta(days=incident.notice)))
     subject = (event.channel, event.start)
     return fit_baseline(panel, events, eve, markets=markets, controls=controls, subject=subject)
 
@@ -175,7 +175,8 @@ def _days_of(panel: Panel, incident: Incident, before: int) -> _Days:
     if not lasting and panel.index_of(event.end) == last and last + after < before:
         rebound = np.arange(last + 1, last + 1 + after)
     shown = before if lasting else (int(rebound[-1]) if rebound.size else last) + 1
-    hidden = np.arange(max(0, first - incident.notice), shown)
+    told = panel.index_of(event.start - timedelta(days=incident.notice))
+    hidden = np.arange(max(0, told), shown)
     return _Days(np.arange(first, last + 1), rebound, hidden)
 
 

@@ -107,7 +107,7 @@ def apply(world: World, demand: Demand, intervention: Demote, horizons: Sequence
     outcomes = []
     for at, horizon in enumerate(horizons):
         credited = {metric: pair.own[:, at] for metric, pair in pairs.items()}
-        total = {metric: pair.total[:, at] for metric, pair in pairs.items()}
+        total = {metric: pair.total[:, at] for metric, pair in pairs.items() if demand.covers_shop(metric)}
         outcomes.append(outcome_of(world, intervention.channel, credited, total, share, horizon, rng))
     return outcomes
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from rechannel.vocabulary.channel import ALL_MARKETS, METRICS, WHOLE_SHOP, Cadence, Metric
 from rechannel.vocabulary.estimate import FloatArray
 
+GONE_DAYS = 28
+"""Days without a row, or without a visit, after which a channel has ended."""
 DateArray: TypeAlias = NDArray[np.datetime64]
 
 
@@ -72,13 +74,23 @@ class Panel:
     def sum_of(self, metric: Metric, markets: Sequence[str]) -> FloatArray:
         """The sum of some markets, shape [date, channel]; nan where any of them is not measured.
 
-        A market in which a channel never had a row of visits does not have that channel: it adds nothing.
+        A market adds nothing to a channel before its first row of visits there, and after its last one when that lies
+        more than four weeks before the panel's end: it does not have that channel then.
         """
         places = [self.markets.index(name) for name in markets]
-        has = np.isfinite(self.values["visits"][:, places]).any(axis=0)
-        total = np.where(has, self.values[metric][:, places], 0.0).sum(axis=1)
-        total[:, ~has.any(axis=0)] = np.nan
-        return np.asarray(total)
+        measured = np.isfinite(self.values["visits"][:, places])
+        has, rows = measured.any(axis=0), np.arange(self.dates.size)[:, None, None]
+        first = np.argmax(measured, axis=0)
+        last = self.dates.size - 1 - np.argmax(measured[::-1], axis=0)
+        ended = last < self.dates.size - GONE_DAYS // (7 if self.cadence == "weekly" else 1)
+        there = has & (rows >= first) & ~(ended & (rows > last))
+        total = np.where(there, self.values[metric][:, places], 0.0).sum(axis=1)
+        return np.asarray(np.where(there.any(axis=1), total, np.nan))
+
+
+def has_ended(visits: FloatArray, cadence: Cadence) -> bool:
+    """Whether a channel, shape [date], had no visit in the last four weeks: it is not there any more."""
+    return not bool((np.nan_to_num(visits[-(GONE_DAYS // (7 if cadence == "weekly" else 1)) :]) > 0).any())
 
 
 def to_date(day: np.datetime64) -> date:

@@ -80,6 +80,11 @@ class Demand:
         """Visits, and every metric whose own part is known."""
         return ("visits", *(metric for metric, is_own in self.yields if is_own))
 
+    def covers_shop(self, metric: Metric) -> bool:
+        """Whether the metric is known for the whole shop, so that `total` means all of it."""
+        known = metric == "visits" or metric in self.shop_yields or (metric, False) in self.yields
+        return known or self.rest is None
+
     def windows(self, metric: Metric, first: Sequence[int], length: Sequence[int]) -> Pair:
         """Sums over windows that start `first` days from D and are `length` days long, negative starts included.
 

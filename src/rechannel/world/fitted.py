@@ -13,7 +13,7 @@ from rechannel.evidence.finding import Finding
 from rechannel.evidence.ledger import bank
 from rechannel.evidence.placebo import Calibration, calibrate
 from rechannel.tables.calendar import Event
-from rechannel.tables.panel import Panel
+from rechannel.tables.panel import Panel, has_ended
 from rechannel.tables.rivals import RivalFigure, firms, sizes
 from rechannel.vocabulary.channel import Channel, Metric
 from rechannel.vocabulary.estimate import FloatArray
@@ -22,8 +22,6 @@ from rechannel.world.priors import Priors
 
 RECENT_DAYS = 91
 """Days from which shares and yields are read."""
-LATE_DAYS = 14
-"""Open rows without a single measured one after which a channel has ended."""
 DRAWS = 4096
 
 
@@ -144,7 +142,13 @@ def _surroundings(
         usable = baseline.series[0].design.usable
     recent = np.flatnonzero(usable[: baseline.before])[-RECENT_DAYS:]
     visits = sum_of(panel, "visits", markets)[recent]
-    mean = np.array([_mean(visits[:, index]) for index in range(visits.shape[1])])
+    whole = sum_of(panel, "visits", markets)[: baseline.before]
+    mean = np.array(
+        [
+            0.0 if has_ended(whole[:, index], panel.cadence) else _mean(visits[:, index])
+            for index in range(visits.shape[1])
+        ]
+    )
     shares = mean / mean.sum() if mean.sum() > 0 else np.full(mean.size, 1 / mean.size)
     yields: dict[Metric, FloatArray] = {}
     for metric in YIELDS:
@@ -166,9 +170,8 @@ def _surroundings(
 
 
 def _mean(values: FloatArray) -> float:
-    """Mean of the measured days; a channel with none of late is not there any more."""
     known = values[np.isfinite(values)]
-    return float(known.mean()) if np.isfinite(values[-LATE_DAYS:]).any() else 0.0
+    return float(known.mean()) if known.size else 0.0
 
 
 def _ratio(amount: FloatArray, visits: FloatArray) -> float:
