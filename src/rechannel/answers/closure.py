@@ -466,6 +466,14 @@ def _asked(question: ClosureQuestion) -> Mapping[str, str]:
     return asked
 
 
+def _named(question: ClosureQuestion, described: Sequence[Channel], language: Language) -> str:
+    """The channel by name, and the market when only one is meant."""
+    name = name_of(question.channel, described, language)
+    if question.market is None:
+        return name
+    return f"{name} ({question.market})" if language == "en" else f"{name}（{question.market}）"
+
+
 def _sentences(
     rows: Sequence[Estimate], question: ClosureQuestion, described: Sequence[Channel]
 ) -> dict[Language, str]:
@@ -490,7 +498,7 @@ def _sentences(
             act=text(
                 f"answer.act_{act}",
                 language,
-                channel=name_of(question.channel, described, language),
+                channel=_named(question, described, language),
                 on=numbers.day(question.on, language),
                 severity=numbers.percent(question.severity),
             ),

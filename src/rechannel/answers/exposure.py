@@ -71,12 +71,14 @@ def answer_exposure(
     Answer
         Rows per channel, largest median loss first: share_of_* of the recent 91 open days, credited_visits (last
         touch) and net_loss_* at 90 days, retained_own; evidence items of kind `exposure` hold owner, destination,
-        contract end, days since the last evidence. Refused as a whole when no channel has enough history.
+        contract end, days since the last evidence. A channel with too few open days has a refused loss; the whole is
+        refused when every one has.
     """
     start = panel.index_of(on)
     shares, whole = _recent_shares(panel), sum_of(panel, "visits", None)
     described = {channel.channel_id: channel for channel in channels}
     closed: list[_Closed] = []
+    unforeseen: list[Estimate] = []
     for at, channel in enumerate(panel.channels):
         if not shares["visits"][at] >= SMALLEST_SHARE or has_ended(whole[:, at], panel.cadence):
             continue
@@ -90,6 +92,8 @@ def answer_exposure(
             seed=provenance.seed,
         )
         if demand is None:
+            why = Refusal("few_open_days", {"channel": channel}, ("more_history",))
+            unforeseen.append(refused("net_loss_visits", "visits", why, Coordinates(HORIZON, channel)))
             continue
         step = 7 if panel.cadence == "weekly" else 1
         (outcome,) = apply(world, demand, close(channel, on), (HORIZON,), step)
@@ -110,7 +114,7 @@ def answer_exposure(
     return Answer(
         question="exposure",
         asked=asked,
-        estimates=tuple(row for one in closed for row in one.rows),
+        estimates=(*(row for one in closed for row in one.rows), *unforeseen),
         daily=(),
         evidence=tuple(one.item for one in closed),
         checks=(),
