@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -21,7 +21,7 @@ from rechannel.tables.rivals import RivalFigure, in_market
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.channel import COUNTED, Channel, Metric, Verdict, name_of
 from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantiles, Quantity, Refusal
-from rechannel.vocabulary.grade import Grade
+from rechannel.vocabulary.grade import SMALLEST_CONTRACTION, Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
 from rechannel.world.demand import Demand, forecast_demand
 from rechannel.world.fitted import DRAWS, World, fit_world
@@ -75,7 +75,7 @@ class Surrounds:
 
     events: Sequence[Event]
     channels: Sequence[Channel] = ()
-    rivals: Sequence[RivalFigure] = field(default_factory=tuple)
+    rivals: Sequence[RivalFigure] = ()
 
 
 def answer_closure(
@@ -290,21 +290,22 @@ class _Horizon:
         reasons = tuple(check.key for check in self.forecast if not check.passed)
         if not 0 < self.question.severity < 1:
             return (Grade.C if reasons else Grade.B), reasons
-        prior = np.exp(self.world.priors.prominence * np.random.default_rng(1).standard_normal(DRAWS))
         share = removed_share(self.world, self.question.intervention)
-        if contraction(share, self.question.severity**prior) < 0.2:
+        if contraction(share, self._prior_share()) < SMALLEST_CONTRACTION:
             return Grade.D, (*reasons, "depth_untried")
         return Grade.C, reasons
+
+    def _prior_share(self) -> FloatArray:
+        """Share of the channel's visits that is taken, before past demotions taught its depth, shape [draw]."""
+        severity = self.question.severity
+        rng = np.random.default_rng([self.world.seed, 19])
+        kappa = np.exp(self.world.priors.prominence * rng.standard_normal(DRAWS))
+        return np.asarray(severity**kappa) if 0 < severity < 1 else np.full(DRAWS, severity)
 
     def _latent(self, metric: Metric) -> tuple[float, Grade, tuple[str, ...]]:
         """Contraction, grade and reasons of a number about what is lost of a metric."""
         question, world = self.question, self.world
-        share = removed_share(world, question.intervention)
-        prior_share = share
-        if 0 < question.severity < 1:
-            rng = np.random.default_rng([world.seed, 19])
-            prior_share = question.severity ** np.exp(world.priors.prominence * rng.standard_normal(share.size))
-        prior = prior_latent(world, question.channel, metric, prior_share, self.horizon)
+        prior = prior_latent(world, question.channel, metric, self._prior_share(), self.horizon)
         narrowed = contraction(self.outcome.latent[metric], prior)
         failed = tuple(check.key for check in self.forecast if not check.passed)
         is_split = metric in self.demand.shop_yields

@@ -256,8 +256,12 @@ def _efficiency(
     spend = _spend(panel, question, deals, period)
     no_spend = Refusal("no_spend", {}, ("add_cost",))
     unclear = Refusal("no_incremental", {}, ("narrow_it",))
-    for name, metric in (("incremental_cac", "new_customers"), ("cost_per_incremental_visit", "visits")):
-        gained = outcome.net_loss.get(metric)  # type: ignore[call-overload]
+    costs: tuple[tuple[str, Metric], ...] = (
+        ("incremental_cac", "new_customers"),
+        ("cost_per_incremental_visit", "visits"),
+    )
+    for name, metric in costs:
+        gained = outcome.net_loss.get(metric)
         if gained is None:
             rows.append(refused(name, currency, missing_column(metric), at))
         elif spend is None:
@@ -265,7 +269,7 @@ def _efficiency(
         elif float((gained <= 0).mean()) > SURE:
             rows.append(refused(name, currency, unclear, at))
         else:
-            _, grade, reasons = grades[metric]  # type: ignore[index]
+            _, grade, reasons = grades[metric]
             ratio = spend / np.maximum(gained, np.quantile(gained[gained > 0], 0.01))
             rows.append(answered(name, currency, ratio, grade, at, reasons=reasons, has_mean=False))
     if margin is None:

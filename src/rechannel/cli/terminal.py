@@ -77,23 +77,16 @@ def put_text(body: str, target: str) -> None:
         sys.stdout.write(body)
         return
     path = Path(target).resolve()
-    if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
-        _write_to(path, body)
-        return
     pending = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe is written to, never replaced
+            path.write_text(body, encoding="utf-8")
+            return
         pending.write_text(body, encoding="utf-8")
         pending.replace(path)
     except OSError as error:
         pending.unlink(missing_ok=True)
         raise CallError("RC311", path=target, reason=error.strerror or str(error)) from error
-
-
-def _write_to(path: Path, body: str) -> None:
-    try:
-        path.write_text(body, encoding="utf-8")
-    except OSError as error:
-        raise CallError("RC311", path=str(path), reason=error.strerror or str(error)) from error
 
 
 def _coloured(word: str, kind: str, stream: TextIO) -> str:

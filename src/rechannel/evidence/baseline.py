@@ -18,12 +18,9 @@ from rechannel.evidence.joint import (
 )
 from rechannel.evidence.series import neighbourhood, scout_grid
 from rechannel.tables.calendar import Event
-from rechannel.tables.panel import DateArray, Panel
+from rechannel.tables.panel import GONE_DAYS, DateArray, Panel
 from rechannel.vocabulary.channel import Cadence, Metric
 from rechannel.vocabulary.estimate import FloatArray
-
-GONE_DAYS = 28
-"""Days without a row after which a channel has ended, and is not merely reported late."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rechannel.tables.calendar import Event
+from rechannel.tables.calendar import EXITS, Event
 from rechannel.tables.panel import DateArray, to_date
 from rechannel.vocabulary.channel import Cadence
 from rechannel.vocabulary.estimate import FloatArray
@@ -82,6 +82,11 @@ class Design:
             if not (covered & training).any():
                 days |= covered
         return days
+
+
+def is_lasting(event: Event) -> bool:
+    """Whether an event does not end: a closure or demotion logged for one day (its start) or for months."""
+    return event.kind in EXITS and (event.days == 1 or event.days > LONGEST_TEMPORARY)
 
 
 def family(event: Event) -> str:
@@ -155,8 +160,7 @@ def build_design(
         if is_subject:
             continue
         if event.kind in DISTURBING:
-            lasting = event.kind in ("closure", "demotion") and (event.days > LONGEST_TEMPORARY or event.days == 1)
-            if lasting:
+            if is_lasting(event):
                 put((number >= first).astype(float), STEP_SD)
                 last = first + 2 * REBOUND_DAYS // step
             usable[max(first, 0) : max(last + 1 + REBOUND_DAYS // step, 0)] = False

@@ -85,11 +85,6 @@ class Finding:
         return (self.end - self.start).days + 1
 
     @property
-    def finding_id(self) -> str:
-        """A stable name: kind, channel and first day."""
-        return f"{self.kind}:{self.channel}:{self.start.isoformat()}"
-
-    @property
     def retained(self) -> float:
         """Share of the removed visits that came back elsewhere in those days, deferral not undone."""
         return float(self.gains.sum() + self.removed) / self.removed

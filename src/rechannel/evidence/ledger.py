@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rechannel.evidence.baseline import Baseline, all_others, fit_baseline, padded, sum_of
-from rechannel.evidence.design import DISTURBING, LONGEST_TEMPORARY, REBOUND_DAYS
+from rechannel.evidence.design import DISTURBING, REBOUND_DAYS, is_lasting
 from rechannel.evidence.finding import Finding
 from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_guess
 from rechannel.evidence.series import fit_series, scout_grid, trimmed
-from rechannel.tables.calendar import EXITS, Event, announced
+from rechannel.tables.calendar import Event, announced
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import COUNTED, Metric
 from rechannel.vocabulary.estimate import FloatArray
@@ -157,11 +157,6 @@ def _notice(event: Event, events: Sequence[Event]) -> int:
     """Days of notice; 0 without an announcement."""
     told = announced(events, event.channel or "", event.start)
     return 0 if told is None else (event.start - told).days
-
-
-def is_lasting(event: Event) -> bool:
-    """Whether an event does not end: a closure or demotion logged for one day (its start) or for months."""
-    return event.kind in EXITS and (event.days == 1 or event.days > LONGEST_TEMPORARY)
 
 
 def _days_of(panel: Panel, incident: Incident, before: int) -> _Days:

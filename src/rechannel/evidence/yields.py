@@ -12,7 +12,6 @@ from rechannel.evidence.joint import ChannelSeries, WindowSums, fit_channel, win
 from rechannel.vocabulary.channel import Metric
 from rechannel.vocabulary.estimate import FloatArray
 
-BLOCK = 7
 FEWEST_DAYS = 4
 """Measured days without which a week says nothing."""
 FEWEST_WEEKS = 4

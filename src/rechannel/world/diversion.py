@@ -17,8 +17,6 @@ from rechannel.world.priors import Normal, Priors
 
 YIELDS: tuple[Metric, ...] = ("orders", "gmv", "new_customers")
 """Metrics that a visit yields."""
-EACH = 2
-"""Draws of everything else that each draw learned from findings is paired with."""
 READ_YIELDS: tuple[Metric, ...] = ("orders", "new_customers")
 """Those whose change in a past outage is read; the value of orders moves with their number and tells nothing more."""
 LASTING = ("closure", "demotion")
@@ -373,7 +371,7 @@ def fit_diversion(
     """
     model = _Model(around, findings, priors)
     posterior = sample_posterior(model.size, model.readings, model.predict, model.whitener, draws=draws, seed=seed)
-    return _assemble(model, posterior, draws, seed)
+    return _assemble(model, posterior, seed)
 
 
 def likeliest_retained(around: Surroundings, findings: Sequence[Finding], priors: Priors) -> FloatArray:
@@ -388,10 +386,11 @@ def likeliest_retained(around: Surroundings, findings: Sequence[Finding], priors
     return np.asarray(expit(np.array(levels)))
 
 
-def _assemble(model: _Model, posterior: Posterior, count: int, seed: int) -> Diversion:
+def _assemble(model: _Model, posterior: Posterior, seed: int) -> Diversion:
     """Every channel's row from the posterior; what the data never touched comes from the prior."""
     around, priors = model.around, model.priors
-    theta, n = np.tile(posterior.draws, (count // posterior.draws.shape[0], 1)), len(around.channels)
+    theta = posterior.draws
+    count, n = theta.shape[0], len(around.channels)
     rng = np.random.default_rng([seed, 11])
 
     def fresh(*shape: int) -> FloatArray:

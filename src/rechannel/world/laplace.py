@@ -20,7 +20,7 @@ ROUNDS, MOVES, REACH = 5, 6, 0.8
 SHRUNK = 0.2
 """Weight of the first Gaussian in the one whose shape the draws have: resampled draws repeat."""
 LARGEST_DRIFT = 0.25
-"""Most that the last round may move a mean or a spread, in standard deviations (2,048 draws of 100 parameters: .1)."""
+"""Most that the last round may move a mean or a spread, in standard deviations (4,096 draws of 100 parameters: .07)."""
 
 
 class Reading(Protocol):
