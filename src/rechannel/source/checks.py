@@ -217,7 +217,7 @@ def _check_daily(connection: duckdb.DuckDBPyConnection, present: list[str], faul
             _odd(connection, f"{column} <> round({column})", "RC155", column, faults, column)
     if "gmv" in present:
         _odd(connection, "gmv < 0", "RC156", "gmv", faults, "gmv")
-    if "orders" in present:
+    if "orders" in present and "visits" in present:
         _odd(connection, "orders > visits", "RC157", "orders", faults, "orders")
     if "orders" in present and "new_customers" in present:
         _odd(connection, "new_customers > orders", "RC158", "new_customers", faults, "new_customers")
