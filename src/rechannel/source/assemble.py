@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rechannel.source.admit import canonical_rows, history_faults
+from rechannel.source.archive import is_archive, unpacked
 from rechannel.source.checks import Rules
 from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
 from rechannel.source.engine import locked_engine
 from rechannel.source.faultlist import FaultList
 from rechannel.source.join import JoinedPanel, Origin, Piece, join_daily, stack
 from rechannel.source.mapping import bare, synonyms
-from rechannel.source.products import Counts, Export, Product, recognised
+from rechannel.source.products import Counts, Export, Product, Reason, recognised
 from rechannel.source.read import Header, file_sha256, load_raw
 from rechannel.source.shape import Shaped, shape
 from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP, Channel, Metric
@@ -28,12 +29,13 @@ from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 SUFFIXES = frozenset(
     {
         *(".csv", ".tsv", ".txt", ".xlsx", ".xls", ".xlsm", ".parquet", ".pq"),
-        *(".json", ".jsonl", ".ndjson", ".duckdb", ".db", ".ddb", ".gz"),
+        *(".json", ".jsonl", ".ndjson", ".duckdb", ".db", ".ddb", ".gz", ".zip"),
     }
 )
 """What is read of a folder; other files in it are named and left."""
-ALIKE_SHOWN = 3
-"""Files for which one and the same warning is printed; the rest are counted."""
+ALIKE_SHOWN = {"refuse": 20, "warning": 3, "note": 1}
+"""Files for which one and the same remark is printed; the rest are counted."""
+Unplaced = Literal["", "unknown", "several", "suffix"]
 Progress = Callable[[int, int, str], None]
 """Files done, files in all, name of the next one."""
 
@@ -52,6 +54,8 @@ class ReadFile:
         Rows it gives.
     read
         Canonical column -> header.
+    left
+        Header -> why it was not read, of those that look like a metric and are none.
     unplaced
         Why it was left aside; empty when it was read.
     """
@@ -61,7 +65,8 @@ class ReadFile:
     names: Mapping[str, str] = field(default_factory=dict)
     rows: int = 0
     read: Mapping[str, str] = field(default_factory=dict)
-    unplaced: Literal["", "unknown", "several", "suffix"] = ""
+    left: Mapping[str, Reason] = field(default_factory=dict)
+    unplaced: Unplaced = ""
     candidates: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
 
@@ -168,6 +173,7 @@ def assemble(
     hashes = {path: file_sha256(path) for path in paths}
     salt = salt or hashlib.sha256("".join(["salt:", *sorted(hashes.values())]).encode()).hexdigest()
     known = _channels_of(products, channels)
+    reading = _Reading(rules, products, known, salt)
     files: list[ReadFile] = []
     pieces: list[Piece] = []
     refused: list[Fault] = []
@@ -178,12 +184,11 @@ def assemble(
         if path not in given and not SUFFIXES.intersection(path.suffixes or (path.suffix.lower(),)):
             files.append(ReadFile(path.name, unplaced="suffix"))
             continue
-        faults = FaultList(path.name)
-        read, parts = _read(path, hashes[path], rules, products, known, salt, faults)
-        files.append(read)
-        pieces += parts
-        refused += faults.refused()
-        said += () if faults.refusals else faults.ordered()
+        for read, parts, faults in _members(path, hashes[path], reading):
+            files.append(read)
+            pieces += parts
+            refused += faults.refused()
+            said += () if faults.refusals else _as_expected(read, faults.ordered())
     if progress:
         progress(len(paths), len(paths), "")
     if refused:
@@ -219,42 +224,66 @@ def _channels_of(products: Sequence[Product], own: Sequence[Channel]) -> tuple[C
     return (*own, *free)
 
 
-def _read(
-    path: Path,
-    sha256: str,
-    rules: Rules,
-    products: Sequence[Product],
-    channels: Sequence[Channel],
-    salt: str,
-    faults: FaultList,
-) -> tuple[ReadFile, list[Piece]]:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What every file is read with."""
+
+    rules: Rules
+    products: Sequence[Product]
+    channels: Sequence[Channel]
+    salt: str
+
+
+def _members(path: Path, sha256: str, reading: _Reading) -> Iterator[tuple[ReadFile, list[Piece], FaultList]]:
+    """A file, or every file of an archive."""
+    if not is_archive(path):
+        faults = FaultList(path.name)
+        yield *_read(path, path.name, sha256, reading, faults), faults
+        return
+    whole = FaultList(path.name)
+    with unpacked(path, whole) as members:
+        if whole.refusals:
+            yield ReadFile(path.name), [], whole
+        for member in members:
+            name = f"{path.name}/{member.name}"
+            faults = FaultList(name)
+            yield *_read(member, name, sha256, reading, faults), faults
+
+
+def _read(path: Path, name: str, sha256: str, reading: _Reading, faults: FaultList) -> tuple[ReadFile, list[Piece]]:
     """One file: what it is, and its rows; refusals are in `faults`."""
     with locked_engine([path]) as connection:
         header = load_raw(connection, path, faults)
         if header is None:
-            return ReadFile(path.name), []
+            return ReadFile(name), []
         table = canonical_table(header.names, exactly=True)
-        exports = () if table else recognised(header.names, products, path.name)
+        exports = () if table else recognised(header.names, reading.products, name)
         table = table or (None if exports else canonical_table(header.names, exactly=False))
         if table:
-            return _canonical(connection, path.name, sha256, header, table, rules, salt, faults)
+            return _canonical(connection, name, sha256, header, table, reading, faults)
         exports = exports or _shop_totals(header.names)
         if len(exports) != 1:
-            names = tuple(export.label for export in exports)
-            return ReadFile(
-                path.name, unplaced="several" if names else "unknown", candidates=names, header=header.names
-            ), []
-        shaped = shape(connection, header, exports[0], channels, rules, faults, salt)
+            labels = tuple(export.label for export in exports)
+            unplaced: Unplaced = "several" if labels else "unknown"
+            return ReadFile(name, unplaced=unplaced, candidates=labels, header=header.names), []
+        export = exports[0]
+        shaped = shape(connection, header, export, reading.channels, reading.rules, faults, reading.salt)
     if shaped is None or faults.refusals:
-        return ReadFile(path.name, exports[0].label, exports[0].names), []
-    return _as_pieces(path.name, sha256, shaped)
+        return ReadFile(name, export.label, export.names), []
+    return _as_pieces(name, sha256, shaped)
+
+
+def _as_expected(read: ReadFile, faults: Sequence[Fault]) -> list[Fault]:
+    """A title above the header is a warning in a file of unknown make, and nothing new in a product's export."""
+    known = {"RC149"} if read.names else set()
+    return [replace(fault, severity="note") if fault.code in known else fault for fault in faults]
 
 
 def _as_pieces(file: str, sha256: str, shaped: Shaped) -> tuple[ReadFile, list[Piece]]:
     export = shaped.export
     pieces = [Piece(export, table, file, sha256, relation, shaped.read) for table, relation in shaped.relations.items()]
     rows = sum(relation.num_rows for relation in shaped.relations.values())
-    return ReadFile(file, export.label, export.names, rows, shaped.read), pieces
+    return ReadFile(file, export.label, export.names, rows, shaped.read, shaped.left), pieces
 
 
 def _canonical(
@@ -263,12 +292,11 @@ def _canonical(
     sha256: str,
     header: Header,
     table: TableName,
-    rules: Rules,
-    salt: str,
+    reading: _Reading,
     faults: FaultList,
 ) -> tuple[ReadFile, list[Piece]]:
     """A file that is a canonical table, under canonical names or usual ones."""
-    made = canonical_rows(connection, header, table, rules, faults, whole=False, salt=salt)
+    made = canonical_rows(connection, header, table, reading.rules, faults, whole=False, salt=reading.salt)
     label = f"table {table}"
     if made is None:
         return ReadFile(file, label), []
@@ -405,8 +433,8 @@ def _alike(faults: Sequence[Fault]) -> list[Fault]:
     kept: list[Fault] = []
     for (code, _), alike in groups.items():
         files = list(dict.fromkeys(fault.file for fault in alike))
-        kept += [fault for fault in alike if fault.file in files[:ALIKE_SHOWN]]
-        if len(files) > ALIKE_SHOWN:
-            args = {"code": code, "count": str(len(files) - ALIKE_SHOWN)}
+        kept += [fault for fault in alike if fault.file in files[: ALIKE_SHOWN[alike[0].severity]]]
+        if len(files) > ALIKE_SHOWN[alike[0].severity]:
+            args = {"code": code, "count": str(len(files) - ALIKE_SHOWN[alike[0].severity])}
             kept.append(replace(alike[0], code="RC710", line=0, args=args))
     return kept

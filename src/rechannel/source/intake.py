@@ -18,6 +18,8 @@ RAW = "raw"
 BLANK = "' ' || chr(9) || chr(10) || chr(13) || chr(160) || chr(12288) || chr(65279)"
 """SQL text of the characters that are trimmed from both ends of a cell."""
 BLANKS = " \t\n\r\xa0\u3000\ufeff"
+TOTALS = ("合计", "总计", "小计", "合計", "總計", "小計", "total", "totals", "grand total", "subtotal", "sum")
+"""What a total row is called, in lower case."""
 _BATCH = 20_000
 _SHOWN = 8
 
@@ -134,6 +136,15 @@ def take_records(
     return Header(chosen.names, chosen.line, others)
 
 
+def _with_label_in_front(row: Record, width: int) -> Record:
+    """A total row that carries its label behind the last column, with the label on its first blank cell."""
+    label = row.cells[-1].lower() if len(row.cells) == width + 1 else ""
+    if label not in TOTALS or "" not in row.cells:
+        return row
+    place = row.cells.index("")
+    return Record(row.first, row.last, (*row.cells[:place], row.cells[-1], *row.cells[place + 1 : width]))
+
+
 def _take_table(
     connection: duckdb.DuckDBPyConnection,
     records: Iterator[Record],
@@ -165,6 +176,7 @@ def _take_table(
             return header, chain([row], (later for later in chain(top, records) if later.first > row.last))
         if table is None:
             continue
+        row = _with_label_in_front(row, width)
         if (len(row.cells) if exact else row.extent) != width and (exact or row.extent > width):
             found = len(row.cells) if exact else row.extent
             faults.add("RC107", "refuse", line=row.first, found=str(found), wanted=str(width))

@@ -209,8 +209,11 @@ Choice = dict[tuple[str, str], int]
 
 
 def _choice(tables: Sequence[tuple[Export, pa.Table]], faults: FaultList) -> Choice:
-    """For every metric of every channel the most believed export that states it, the fuller one among equals."""
-    stated: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
+    """For every metric of every channel the most believed export that states it.
+
+    Among equals the one that counts the channel's visits too, then the fuller one.
+    """
+    stated: dict[tuple[str, str], list[tuple[int, int, int, int]]] = {}
     for place, (export, table) in enumerate(tables):
         metrics = [name for name in METRICS if name in table.column_names]
         if not metrics:
@@ -219,27 +222,37 @@ def _choice(tables: Sequence[tuple[Export, pa.Table]], faults: FaultList) -> Cho
         for row in counted.to_pylist():
             for name in metrics:
                 if row[f"{name}_count"]:
-                    stated.setdefault((row["channel"], name), []).append(
-                        (_RANK[export.role], -row[f"{name}_count"], place)
-                    )
-    equal: dict[tuple[int, int, str], list[str]] = {}
+                    option = (_RANK[export.role], -bool(row.get("visits_count")), -row[f"{name}_count"], place)
+                    stated.setdefault((row["channel"], name), []).append(option)
+    rivals: dict[tuple[int, int, str], list[str]] = {}
     choice: Choice = {}
     for (channel, metric), options in stated.items():
         options.sort()
-        choice[channel, metric] = options[0][2]
-        for rank, _, place in options[1:]:
+        choice[channel, metric] = options[0][3]
+        for rank, _, _, place in options[1:]:
             if rank == options[0][0]:
-                equal.setdefault((options[0][2], place, metric), []).append(channel)
-    for (taken, left, metric), channels in equal.items():
-        faults.add(
-            "RC733",
-            "warning",
-            column=metric,
-            taken=tables[taken][0].label,
-            left=tables[left][0].label,
-            channels=", ".join(sorted(channels)[:10]),
-        )
+                rivals.setdefault((options[0][3], place, metric), []).append(channel)
+    for (taken, left, metric), channels in rivals.items():
+        differing = _differing(tables[taken][1], tables[left][1], metric, channels)
+        if differing:
+            labels = {"taken": tables[taken][0].label, "left": tables[left][0].label}
+            faults.add("RC733", "warning", column=metric, channels=", ".join(differing[:10]), **labels)
     return choice
+
+
+def _differing(taken: pa.Table, left: pa.Table, metric: str, channels: Sequence[str]) -> list[str]:
+    """Channels for which two exports state other values on a day that both cover, or cover no day together."""
+    keys = [name for name in TABLES["daily"].key if name in taken.column_names]
+    with locked_engine() as connection:
+        connection.register("a", taken)
+        connection.register("b", left)
+        rows = connection.execute(
+            f"""SELECT channel FROM a k JOIN b g USING ({", ".join(map(named, keys))})
+            WHERE channel IN ({", ".join(map(quoted, channels))}) GROUP BY channel
+            HAVING bool_and(abs(k.{named(metric)} - g.{named(metric)}) <= 1e-9 * abs(g.{named(metric)}))"""
+        ).fetchall()
+    agreeing = {str(row[0]) for row in rows}
+    return sorted(set(channels) - agreeing)
 
 
 def _same(keys: Sequence[str], left: str, right: str) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from rechannel.source.contract import MOST_COLUMNS
 from rechannel.source.engine import quoted
 from rechannel.source.faultlist import FaultList
-from rechannel.source.read import RAW, Header
+from rechannel.source.intake import RAW, Header
 
 MOST_BYTES = 256 << 20
 """A single JSON document is held in memory; larger exports come as one object per line."""

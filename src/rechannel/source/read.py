@@ -14,11 +14,15 @@ from rechannel.source.encoding import decoded, find_encoding
 from rechannel.source.engine import named, quoted, scratch_folder
 from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import BLANK, RAW, Header, is_too_wide
+from rechannel.source.jsonfile import load_json
+from rechannel.source.legacy import load_legacy
 from rechannel.source.workbook import load_workbook
 
 __all__ = ["RAW", "Header", "file_sha256", "load_raw"]
 
 _CHUNK = 1 << 20
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_JSON = (".json", ".jsonl", ".ndjson")
 _WORKBOOKS = (".xlsx", ".xlsm", ".xltx")
 
 
@@ -65,6 +69,10 @@ def load_raw(
         return _load_parquet(connection, path, faults)
     if start[:4] == b"PK\x03\x04" and path.suffix.lower() in _WORKBOOKS:
         return _trimmed(connection, load_workbook(connection, path, faults, part, block), faults)
+    if start[:8] == _OLE and path.suffix.lower() == ".xls" and not _is_encrypted(path):
+        return _trimmed(connection, load_legacy(connection, path, faults, part, block), faults)
+    if path.suffix.lower() in _JSON:
+        return _trimmed(connection, load_json(connection, path, faults), faults)
     if _is_something_else(start, path, faults):
         return None
     with _in_utf8(connection, path, faults) as text:
@@ -76,10 +84,8 @@ def _is_something_else(start: bytes, path: Path, faults: FaultList) -> bool:
     page = start.lstrip(b"\xef\xbb\xbf \t\r\n")[:9].lower()
     if start[:2] == b"PK":
         faults.add("RC105", "refuse", kind="XLSX / zip")
-    elif start[:8] == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
-        with path.open("rb") as stream:
-            encrypted = "EncryptedPackage".encode("utf-16-le") in stream.read(1 << 24)
-        if encrypted:
+    elif start[:8] == _OLE:
+        if _is_encrypted(path):
             faults.add("RC144", "refuse")
         else:
             faults.add("RC105", "refuse", kind="XLS (Excel 97-2003)")
@@ -92,6 +98,12 @@ def _is_something_else(start: bytes, path: Path, faults: FaultList) -> bool:
     else:
         return False
     return True
+
+
+def _is_encrypted(path: Path) -> bool:
+    """Whether an OLE file is a workbook behind a password."""
+    with path.open("rb") as stream:
+        return "EncryptedPackage".encode("utf-16-le") in stream.read(1 << 24)
 
 
 @contextmanager

@@ -29,21 +29,6 @@ _SUMS = ", ".join(quoted(word) for word in ("全部", "汇总", "合计", "总�
 """What a finer level of a source tree says on the row that is the sum of a branch."""
 
 
-_REASONS: Mapping[Reason, str] = {
-    "buyers": "RC720",
-    "devices": "RC721",
-    "people": "RC722",
-    "part": "RC723",
-    "goals": "RC724",
-    "attributed": "RC725",
-    "ratio": "RC726",
-    "page_views": "RC727",
-    "unsettled": "RC728",
-    "totals": "RC729",
-}
-"""What is said of a column that could be mistaken for a metric."""
-
-
 @dataclass(frozen=True, slots=True)
 class Shaped:
     """What one file gives.
@@ -56,11 +41,14 @@ class Shaped:
         Canonical table -> its rows, with the columns that the export knows; customers are hashed.
     read
         Canonical column -> names of the headers it was read from.
+    left
+        Header -> why it was not read, of those that look like a metric and are none.
     """
 
     export: Export
     relations: Mapping[TableName, pa.Table]
     read: Mapping[str, str]
+    left: Mapping[str, Reason]
 
 
 def shape(
@@ -119,6 +107,7 @@ class _Shaper:
     kept: str = "true"
     day: str = ""
     read: dict[str, str] = field(default_factory=dict)
+    left: dict[str, Reason] = field(default_factory=dict)
 
     def shaped(self, salt: str) -> Shaped | None:
         self._day()
@@ -129,7 +118,7 @@ class _Shaper:
         export = self.export
         if export.grain == "rows":
             relation = self._rows()
-            return Shaped(export, {export.table: relation}, self.read) if relation is not None else None
+            return Shaped(export, {export.table: relation}, self.read, self.left) if relation is not None else None
         sheet = EVENT_SHEET if export.grain == "events" else ORDER_SHEET
         placed = self._place(export.columns, {}, sheet)
         type_cells(self.connection, sheet, placed, self.rules.timezone, self.faults)
@@ -138,9 +127,9 @@ class _Shaper:
         if "channel" in placed.positions:
             self._join_aliases(())
         if export.grain == "orders":
-            return Shaped(export, {"daily": orders_per_day(self.connection, export)}, self.read)
+            return Shaped(export, {"daily": orders_per_day(self.connection, export)}, self.read, self.left)
         relations = events_per_day(self.connection, export, salt, self.faults)
-        return Shaped(export, relations, self.read) if relations else None
+        return Shaped(export, relations, self.read, self.left) if relations else None
 
     def _day(self) -> None:
         """The one day that the file's name states, where the export says it nowhere else."""
@@ -187,14 +176,14 @@ class _Shaper:
         return [place for names in self.export.levels if (place := self.headers.first(names)) is not None]
 
     def _say_columns(self) -> None:
-        """Note columns that could be mistaken, those that nobody described, and those never seen in public."""
+        """Tell columns that could be mistaken, those that nobody described, and those never seen in public."""
         export, headers = self.export, self.headers
         described = {place for name in export.spellings if (place := headers.first([name])) is not None}
         for name, reason in export.ignored.items():
             place = headers.place(name)
             if place is not None:
                 described.add(place)
-                self.faults.add(_REASONS[reason], "note", line=self.header.line, column=headers.names[place])
+                self.left[headers.names[place]] = reason
         strange = [name for place, name in enumerate(headers.names) if place not in described and name]
         if strange:
             shown, count = ", ".join(strange[:20]), str(len(strange))
@@ -366,7 +355,7 @@ def _inside(text: str, path: Sequence[str]) -> str:
             kinds = [f"{kind}_value" for kind in ("string", "int", "float", "double")]
             value = ", ".join(f'"{kind}": "VARCHAR"' for kind in kinds)
             pairs = f"""from_json({text}, '[{{"key": "VARCHAR", "value": {{{value}}}}}]')"""
-            found = f"list_filter({pairs}, pair -> pair.key = {quoted(step[1:-1])})[1].value"
+            found = f"list_filter({pairs}, lambda pair: pair.key = {quoted(step[1:-1])})[1].value"
             text = f"coalesce({', '.join(f'{found}.{kind}' for kind in kinds)})"
         else:
             text = f"json_extract_string({text}, {quoted('$.' + step)})"
