@@ -235,8 +235,8 @@ def _choice(tables: Sequence[tuple[Export, pa.Table]], faults: FaultList) -> Cho
     for (taken, left, metric), channels in rivals.items():
         differing = _differing(tables[taken][1], tables[left][1], metric, channels)
         if differing:
-            labels = {"taken": tables[taken][0].label, "left": tables[left][0].label}
-            faults.add("RC733", "warning", column=metric, channels=", ".join(differing[:10]), **labels)
+            shown, other = ", ".join(differing[:10]), tables[left][0].label
+            faults.add("RC733", "warning", column=metric, channels=shown, taken=tables[taken][0].label, left=other)
     return choice
 
 
