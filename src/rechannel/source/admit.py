@@ -20,7 +20,7 @@ from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A file that may be used.
+    """A table that may be stored.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Admitted:
     faults
         Warnings and notes.
     original, sha256
-        Name without folder, and SHA-256 of the bytes, of the file.
+        Names without folder, and SHA-256 of the bytes, of the files it came from.
     duplicates
         Exact repeats dropped.
     """
@@ -40,8 +40,8 @@ class Admitted:
     table: TableName
     relation: pa.Table
     faults: tuple[Fault, ...]
-    original: str
-    sha256: str
+    original: tuple[str, ...]
+    sha256: tuple[str, ...]
     duplicates: int
 
 
@@ -85,7 +85,7 @@ def admit(path: Path, table: TableName, rules: Rules, *, whole: bool = True, sal
         if faults.refusals:
             raise FileRefused(faults.refused())
         relation = _canonical(connection, table, salt)
-    return Admitted(table, relation, faults.ordered(), path.name, sha256, dropped)
+    return Admitted(table, relation, faults.ordered(), (path.name,), (sha256,), dropped)
 
 
 def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: str) -> pa.Table:
