@@ -9,7 +9,8 @@ import click
 from rechannel.cli.tableoptions import given_tables, table_options
 from rechannel.cli.terminal import say, say_faults
 from rechannel.cli.verb import Verb, argument, words
-from rechannel.source.store import add_to_case, open_case_folder
+from rechannel.source.addition import add_files
+from rechannel.source.store import open_case_folder
 from rechannel.vocabulary.errors import CallError
 
 REVISED_SHOWN = 20
@@ -21,10 +22,17 @@ def add(case: Path, **tables: Path | None) -> int:
     if not given:
         raise CallError("RC305")
     opened = open_case_folder(case)
-    for table, path in given.items():
-        added = add_to_case(opened, table, path)
+    for added in add_files(opened, given):
         say_faults(added.faults, ("warning", "note"))
-        say(words("added", table=table, added=f"{added.added:,}", revised=f"{added.revised:,}", rows=f"{added.rows:,}"))
+        say(
+            words(
+                "added",
+                table=added.table,
+                added=f"{added.added:,}",
+                revised=f"{added.revised:,}",
+                rows=f"{added.rows:,}",
+            )
+        )
         for key in added.revised_keys[:REVISED_SHOWN]:
             say(f"  {words('revised', key=key)}")
         if added.revised > REVISED_SHOWN:

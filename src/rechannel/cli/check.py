@@ -8,14 +8,15 @@ import click
 
 from rechannel.cli.terminal import aligned, put_json, say, say_faults
 from rechannel.cli.verb import Verb, argument, option, words
-from rechannel.source.store import CaseFolder, case_faults, open_case_folder, table_span
+from rechannel.source.remarks import table_span
+from rechannel.source.store import CaseFolder, case_faults, open_case_folder, store_faults
 from rechannel.vocabulary.wording import LANGUAGES
 
 
 def check(case: Path, json_file: str | None) -> int:
     """Print tables, spans, channels, and the warnings and notes of the stored data."""
     opened = open_case_folder(case)
-    faults = case_faults(opened)
+    faults = (*case_faults(opened), *store_faults(opened))
     say_faults(faults)
     say_tables(opened)
     if json_file:

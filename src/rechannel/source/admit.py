@@ -21,7 +21,7 @@ from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A file that may be used.
+    """A table that may be stored.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Admitted:
     faults
         Warnings and notes.
     original, sha256
-        Name without folder, and SHA-256 of the bytes, of the file.
+        Names without folder, and SHA-256 of the bytes, of the files it came from.
     duplicates
         Exact repeats dropped.
     """
@@ -41,8 +41,8 @@ class Admitted:
     table: TableName
     relation: pa.Table
     faults: tuple[Fault, ...]
-    original: str
-    sha256: str
+    original: tuple[str, ...]
+    sha256: tuple[str, ...]
     duplicates: int
 
 
@@ -82,7 +82,7 @@ def admit(path: Path, table: TableName, rules: Rules, *, whole: bool = True, sal
         if made is None:
             raise FileRefused(faults.refused())
     relation, dropped, _ = made
-    return Admitted(table, relation, faults.ordered(), path.name, sha256, dropped)
+    return Admitted(table, relation, faults.ordered(), (path.name,), (sha256,), dropped)
 
 
 def canonical_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import TypeVar, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Item
 from tomlkit.toml_document import TOMLDocument
 
@@ -20,7 +22,8 @@ from rechannel.vocabulary.channel import Cadence, Channel
 from rechannel.vocabulary.errors import CallError, CaseError, StoreError, nearest
 from rechannel.vocabulary.wording import LANGUAGES
 
-STORE_VERSION = 1
+STORE_VERSION = 2
+"""2: data files with their SHA-256, runs with a manifest, writers under a lock. 1 is read, and becomes 2 by `add`."""
 DEFAULT_SEED = 20250930
 FILE_NAME = "case.toml"
 
@@ -39,6 +42,8 @@ class TableSource:
         Rows stored; exact repeats dropped on the way.
     file
         Its Parquet file in `data/`.
+    file_sha256, file_bytes
+        SHA-256 and size of that file; empty and 0 in a case of store version 1.
     """
 
     original: tuple[str, ...]
@@ -46,6 +51,8 @@ class TableSource:
     rows: int
     duplicates: int
     file: str
+    file_sha256: str = ""
+    file_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +148,9 @@ def _source_item(source: TableSource) -> Item:
     table.add("duplicates", source.duplicates)
     table.add("original", list(source.original))
     table.add("sha256", list(source.sha256))
+    if source.file_sha256:
+        table.add("file_sha256", source.file_sha256)
+        table.add("file_bytes", source.file_bytes)
     return table
 
 
@@ -188,12 +198,50 @@ def _range_item(stated: Assumption, comment: str = "") -> Item:
     return table
 
 
-def with_source(text: str, table: TableName, source: TableSource) -> str:
-    """`case.toml` with the entry of one table replaced or added; everything else keeps its form and comments."""
-    document = tomlkit.parse(text)
-    tables = document.setdefault("tables", tomlkit.table(is_super_table=True))
-    tables[table] = _source_item(source)
-    return tomlkit.dumps(document)
+def with_sources(text: str, changed: CaseConfig) -> str:
+    """`case.toml` with the tables, the salt and the store version of `changed`; all else keeps its form and comments.
+
+    Raises
+    ------
+    CaseError
+        RC214: the file is laid out in a way that cannot take the change.
+    """
+    try:
+        document = tomlkit.parse(text)
+        tables = document.setdefault("tables", tomlkit.table(is_super_table=True))
+        for name, source in changed.tables.items():
+            tables[name] = _source_item(source)
+        added = []
+        for key, value in (("store_version", changed.store_version), ("salt", changed.salt)):
+            if key in document:
+                document[key] = value
+            elif value:
+                added.append(f"{key} = {json.dumps(value)}\n")
+        result = "".join([*added, tomlkit.dumps(document)])
+    except TOMLKitError as error:
+        raise CaseError("RC214", detail=str(error).splitlines()[0][:200]) from error
+    if parse_config(result) != changed:  # what is stored is read back before it is stored
+        raise CaseError("RC214", detail="[tables]")
+    return result
+
+
+def read_text(folder: Path) -> str:
+    """The text of `case.toml`.
+
+    Raises
+    ------
+    CaseError
+        RC202: no case.toml; RC203: not UTF-8; RC215: it may not be read.
+    """
+    try:
+        return (folder / FILE_NAME).read_bytes().decode("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise CaseError("RC202", path=str(folder)) from None
+    except OSError as error:
+        raise CaseError("RC215", path=str(folder), reason=error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise CaseError("RC203", line=str(line), column="1", detail="not UTF-8") from None
 
 
 def read_config(folder: Path) -> CaseConfig:
@@ -202,19 +250,18 @@ def read_config(folder: Path) -> CaseConfig:
     Raises
     ------
     CaseError
-        RC202: no case.toml; RC203: not TOML; RC204: a value of the wrong kind, with line and column.
+        RC202: no case.toml; RC203: not TOML; RC204: a value of the wrong kind, with line and column; RC215: it may not
+        be read.
     StoreError
         RC401: written by a newer version.
     """
-    path = folder / FILE_NAME
-    if not path.is_file():
-        raise CaseError("RC202", path=str(folder))
+    return parse_config(read_text(folder))
+
+
+def parse_config(text: str) -> CaseConfig:
+    """The text of a `case.toml`, validated; the same errors as `read_config`."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
         values = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise CaseError("RC203", line=str(line), column="1", detail="not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"at line (\d+), column (\d+)", str(error))
         line_text, column_text = place.groups() if place else (str(text.count("\n") + 1), "1")
@@ -231,7 +278,7 @@ class _ConfigReader:
     values: Mapping[str, object]
 
     def config(self) -> CaseConfig:
-        version = self._get(self.values, "store_version", int, "a whole number", STORE_VERSION)
+        version = self._get(self.values, "store_version", int, "a whole number", 1)
         if version > STORE_VERSION:
             raise StoreError("RC401", found=str(version), known=str(STORE_VERSION))
         cadence = self._get(self.values, "cadence", str, "daily or weekly", "daily")
@@ -318,6 +365,8 @@ class _ConfigReader:
                 rows=self._get(table, "rows", int, "a whole number", 0, section),
                 duplicates=self._get(table, "duplicates", int, "a whole number", 0, section),
                 file=file,
+                file_sha256=self._get(table, "file_sha256", str, "text", "", section),
+                file_bytes=self._get(table, "file_bytes", int, "a whole number", 0, section),
             )
         return tables
 
