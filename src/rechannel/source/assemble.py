@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rechannel.source.admit import canonical_rows, history_faults
-from rechannel.source.archive import is_archive, unpacked
+from rechannel.source.admit import Admitted, history_faults
 from rechannel.source.checks import Rules
 from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
-from rechannel.source.engine import locked_engine
 from rechannel.source.faultlist import FaultList
 from rechannel.source.join import JoinedPanel, Origin, Piece, join_daily, stack
-from rechannel.source.mapping import bare, synonyms
-from rechannel.source.products import Counts, Export, Product, Reason, recognised
-from rechannel.source.read import Header, file_sha256, load_raw
-from rechannel.source.shape import Shaped, shape
+from rechannel.source.mapping import bare
+from rechannel.source.placing import ReadFile, Reading, read_members
+from rechannel.source.products import Counts, Export, Product
+from rechannel.source.read import file_sha256
 from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP, Channel, Metric
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
@@ -35,40 +31,8 @@ SUFFIXES = frozenset(
 """What is read of a folder; other files in it are named and left."""
 ALIKE_SHOWN = {"refuse": 20, "warning": 3, "note": 1}
 """Files for which one and the same remark is printed; the rest are counted."""
-Unplaced = Literal["", "unknown", "several", "suffix"]
 Progress = Callable[[int, int, str], None]
 """Files done, files in all, name of the next one."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFile:
-    """How one file was taken.
-
-    Attributes
-    ----------
-    label
-        `product/export@version`, `table NAME` for a canonical table, empty when it could not be placed.
-    names
-        What it is, by language; empty for canonical tables.
-    rows
-        Rows it gives.
-    read
-        Canonical column -> header.
-    left
-        Header -> why it was not read, of those that look like a metric and are none.
-    unplaced
-        Why it was left aside; empty when it was read.
-    """
-
-    file: str
-    label: str = ""
-    names: Mapping[str, str] = field(default_factory=dict)
-    rows: int = 0
-    read: Mapping[str, str] = field(default_factory=dict)
-    left: Mapping[str, Reason] = field(default_factory=dict)
-    unplaced: Unplaced = ""
-    candidates: tuple[str, ...] = ()
-    header: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +42,6 @@ class Lack:
     metric: Metric
     whole_shop: bool
     exports: tuple[Export, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Assembled:
-    """One table of the case, ready to be stored: rows, original names and hashes, repeats dropped."""
-
-    table: TableName
-    relation: pa.Table
-    original: tuple[str, ...]
-    sha256: tuple[str, ...]
-    duplicates: int
-    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +62,23 @@ class Assembly:
         What visits count.
     channels
         Descriptions of the channels of `daily` that a mapping file knows.
+    salt
+        With which customers were hashed.
     """
 
-    tables: Mapping[TableName, Assembled]
+    tables: Mapping[TableName, Admitted]
     files: tuple[ReadFile, ...]
     origins: tuple[Origin, ...]
     lacks: tuple[Lack, ...]
     counts: Counts
     channels: tuple[Channel, ...]
     faults: tuple[Fault, ...]
+    salt: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The mapping files that were used: `product/export@version`."""
+        return tuple(sorted({file.label for file in self.files if file.names and not file.unplaced}))
 
 
 def files_of(given: Sequence[Path]) -> list[Path]:
@@ -140,6 +100,7 @@ def assemble(
     rules: Rules,
     *,
     products: Sequence[Product],
+    tables: Mapping[TableName, Path] | None = None,
     channels: Sequence[Channel] = (),
     existing: pa.Table | None = None,
     salt: str = "",
@@ -155,6 +116,8 @@ def assemble(
         What the case declares.
     products
         Mapping files, those of the user first.
+    tables
+        Files that the user names as canonical tables.
     channels
         Descriptions by the user; their aliases win over those of the mapping files.
     existing
@@ -169,11 +132,12 @@ def assemble(
     CallError
         RC310: no such file; RC711: nothing could be placed, with every header.
     """
-    paths = files_of(given)
+    named = {path: table for table, path in (tables or {}).items()}
+    paths = files_of([*given, *named])
     hashes = {path: file_sha256(path) for path in paths}
     salt = salt or hashlib.sha256("".join(["salt:", *sorted(hashes.values())]).encode()).hexdigest()
     known = _channels_of(products, channels)
-    reading = _Reading(rules, products, known, salt)
+    reading = Reading(rules, products, known, salt)
     files: list[ReadFile] = []
     pieces: list[Piece] = []
     refused: list[Fault] = []
@@ -181,10 +145,10 @@ def assemble(
     for place, path in enumerate(paths):
         if progress:
             progress(place, len(paths), path.name)
-        if path not in given and not SUFFIXES.intersection(path.suffixes or (path.suffix.lower(),)):
+        if path not in (*given, *named) and not SUFFIXES.intersection(path.suffixes or (path.suffix.lower(),)):
             files.append(ReadFile(path.name, unplaced="suffix"))
             continue
-        for read, parts, faults in _members(path, hashes[path], reading):
+        for read, parts, faults in read_members(path, hashes[path], reading, named.get(path)):
             files.append(read)
             pieces += parts
             refused += faults.refused()
@@ -197,7 +161,7 @@ def assemble(
         listed = "; ".join(f"{one.file}: {', '.join(one.header[:12])}" for one in files[:10])
         raise CallError("RC711", files=listed or "-")
     joint = FaultList("daily")
-    tables, panel = _join(pieces, existing, joint)
+    admitted, panel = _join(pieces, existing, joint)
     if joint.refusals:
         raise FileRefused(joint.refused())
     lacks: tuple[Lack, ...] = ()
@@ -213,7 +177,7 @@ def assemble(
     described = _described(panel.relation if panel is not None else None, known)
     origins, counts = (panel.origins, panel.counts) if panel is not None else ((), "")
     faults_of_all = (*_alike(said), *joint.ordered())
-    return Assembly(tables, tuple(files), origins, lacks, counts, described, faults_of_all)
+    return Assembly(admitted, tuple(files), origins, lacks, counts, described, faults_of_all, salt)
 
 
 def _channels_of(products: Sequence[Product], own: Sequence[Channel]) -> tuple[Channel, ...]:
@@ -224,131 +188,17 @@ def _channels_of(products: Sequence[Product], own: Sequence[Channel]) -> tuple[C
     return (*own, *free)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What every file is read with."""
-
-    rules: Rules
-    products: Sequence[Product]
-    channels: Sequence[Channel]
-    salt: str
-
-
-def _members(path: Path, sha256: str, reading: _Reading) -> Iterator[tuple[ReadFile, list[Piece], FaultList]]:
-    """A file, or every file of an archive."""
-    if not is_archive(path):
-        faults = FaultList(path.name)
-        yield *_read(path, path.name, sha256, reading, faults), faults
-        return
-    whole = FaultList(path.name)
-    with unpacked(path, whole) as members:
-        if whole.refusals:
-            yield ReadFile(path.name), [], whole
-        for member in members:
-            name = f"{path.name}/{member.name}"
-            faults = FaultList(name)
-            yield *_read(member, name, sha256, reading, faults), faults
-
-
-def _read(path: Path, name: str, sha256: str, reading: _Reading, faults: FaultList) -> tuple[ReadFile, list[Piece]]:
-    """One file: what it is, and its rows; refusals are in `faults`."""
-    with locked_engine([path]) as connection:
-        header = load_raw(connection, path, faults)
-        if header is None:
-            return ReadFile(name), []
-        table = canonical_table(header.names, exactly=True)
-        exports = () if table else recognised(header.names, reading.products, name)
-        table = table or (None if exports else canonical_table(header.names, exactly=False))
-        if table:
-            return _canonical(connection, name, sha256, header, table, reading, faults)
-        exports = exports or _shop_totals(header.names)
-        if len(exports) != 1:
-            labels = tuple(export.label for export in exports)
-            unplaced: Unplaced = "several" if labels else "unknown"
-            return ReadFile(name, unplaced=unplaced, candidates=labels, header=header.names), []
-        export = exports[0]
-        shaped = shape(connection, header, export, reading.channels, reading.rules, faults, reading.salt)
-    if shaped is None or faults.refusals:
-        return ReadFile(name, export.label, export.names), []
-    return _as_pieces(name, sha256, shaped)
-
-
 def _as_expected(read: ReadFile, faults: Sequence[Fault]) -> list[Fault]:
     """A title above the header is a warning in a file of unknown make, and nothing new in a product's export."""
     known = {"RC149"} if read.names else set()
     return [replace(fault, severity="note") if fault.code in known else fault for fault in faults]
 
 
-def _as_pieces(file: str, sha256: str, shaped: Shaped) -> tuple[ReadFile, list[Piece]]:
-    export = shaped.export
-    pieces = [Piece(export, table, file, sha256, relation, shaped.read) for table, relation in shaped.relations.items()]
-    rows = sum(relation.num_rows for relation in shaped.relations.values())
-    return ReadFile(file, export.label, export.names, rows, shaped.read, shaped.left), pieces
-
-
-def _canonical(
-    connection: duckdb.DuckDBPyConnection,
-    file: str,
-    sha256: str,
-    header: Header,
-    table: TableName,
-    reading: _Reading,
-    faults: FaultList,
-) -> tuple[ReadFile, list[Piece]]:
-    """A file that is a canonical table, under canonical names or usual ones."""
-    made = canonical_rows(connection, header, table, reading.rules, faults, whole=False, salt=reading.salt)
-    label = f"table {table}"
-    if made is None:
-        return ReadFile(file, label), []
-    relation, _, read = made
-    export = Export("table", table, 1, {}, table, role="table")
-    return ReadFile(file, label, {}, relation.num_rows, read), [Piece(export, table, file, sha256, relation, read)]
-
-
-def canonical_table(header: Sequence[str], *, exactly: bool) -> TableName | None:
-    """The canonical table whose required columns are all here, the one that knows most of the header; None if none.
-
-    Parameters
-    ----------
-    exactly
-        Whether canonical names only count, or the usual other names too.
-    """
-    best: tuple[int, TableName] | None = None
-    for table in TABLE_NAMES:
-        own = TABLES[table].names
-        placed = [name if exactly else synonyms(table).get(bare(name), "") for name in map(_folded_name, header)]
-        found = {name for name in placed if name in own}
-        required = {column.name for column in TABLES[table].columns if column.required}
-        if required <= found and (best is None or len(found) > best[0]):
-            best = (len(found), table)
-    return best[1] if best else None
-
-
-def _folded_name(name: str) -> str:
-    return name.strip().lower()
-
-
-def _shop_totals(header: Sequence[str]) -> tuple[Export, ...]:
-    """A table with a day and metrics but no channel: what is known for the whole shop."""
-    known = synonyms("daily")
-    columns: dict[str, tuple[str, ...]] = {}
-    for name in header:
-        canonical = known.get(bare(name), "")
-        if canonical:
-            columns[canonical] = (*columns.get(canonical, ()), name)
-    metrics = [name for name in columns if name in METRICS]
-    if "date" not in columns or not metrics or "channel" in columns:
-        return ()
-    first = {name: spellings[:1] for name, spellings in columns.items()}
-    constants = {"channel": WHOLE_SHOP}
-    return (Export("table", "daily_total", 1, {}, "daily", role="shop", columns=first, constants=constants),)
-
-
 def _join(
     pieces: Sequence[Piece], existing: pa.Table | None, faults: FaultList
-) -> tuple[dict[TableName, Assembled], JoinedPanel | None]:
+) -> tuple[dict[TableName, Admitted], JoinedPanel | None]:
     """Stack the files of one kind; join the kinds of `daily`."""
-    tables: dict[TableName, Assembled] = {}
+    tables: dict[TableName, Admitted] = {}
     panel: JoinedPanel | None = None
     for table in TABLE_NAMES:
         here = [piece for piece in pieces if piece.table == table]
@@ -371,7 +221,7 @@ def _join(
                 continue
             relation = panel.relation
         original, hashes = tuple(piece.file for piece in here), tuple(piece.sha256 for piece in here)
-        tables[table] = Assembled(table, relation, original, hashes, dropped, tuple(labels))
+        tables[table] = Admitted(table, relation, (), original, hashes, dropped)
     return tables, panel
 
 

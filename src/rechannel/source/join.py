@@ -39,7 +39,6 @@ class Piece:
     file: str
     sha256: str
     relation: pa.Table
-    read: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +141,7 @@ def join_daily(
         )
         columns = ", ".join(f"k.{named(key)}" for key in keys)
         connection.execute(f"CREATE TABLE joined AS SELECT {columns}, {cells} FROM keyed k {joins}")
-        if existing is not None:
-            _fill_from(connection, existing, keys, metrics)
-        relation = _with_visits(connection, keys, metrics, faults)
+        relation = _with_visits(connection, keys, metrics, existing, faults)
     if relation.num_rows == 0:
         return None
     there = set(pc.unique(relation["channel"]).to_pylist())
@@ -270,24 +267,20 @@ def _cell(metric: str, tables: Sequence[tuple[Export, pa.Table]], choice: Choice
     return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS DOUBLE)"
 
 
-def _fill_from(
-    connection: duckdb.DuckDBPyConnection, existing: pa.Table, keys: Sequence[str], metrics: Sequence[str]
-) -> None:
-    """What the new rows leave open stays as it was."""
-    old = [name for name in metrics if name in existing.column_names]
-    connection.register("existing", existing)
-    for name in old:
-        connection.execute(
-            f"""UPDATE joined AS k SET {named(name)} = e.{named(name)} FROM existing e
-            WHERE {_same(keys, "e", "k")} AND k.{named(name)} IS NULL"""
-        )
-
-
 def _with_visits(
-    connection: duckdb.DuckDBPyConnection, keys: Sequence[str], metrics: Sequence[str], faults: FaultList
+    connection: duckdb.DuckDBPyConnection,
+    keys: Sequence[str],
+    metrics: Sequence[str],
+    existing: pa.Table | None,
+    faults: FaultList,
 ) -> pa.Table:
-    """Drop rows of a channel whose visits nobody states; say what is lost with them."""
+    """Drop rows of a channel whose visits nobody states, nor the panel that is there; say what is lost with them."""
     bare = f"channel <> {quoted(WHOLE_SHOP)}" + (" AND visits IS NULL" if "visits" in metrics else "")
+    if existing is not None:
+        connection.register("existing", existing)
+        bare += (
+            f" AND NOT EXISTS (SELECT 1 FROM existing e WHERE {_same(keys, 'e', 'joined')} AND e.visits IS NOT NULL)"
+        )
     others = [name for name in metrics if name != "visits"]
     stated = " OR ".join(f"{named(name)} IS NOT NULL" for name in others) or "false"
     for channel, count in connection.execute(
