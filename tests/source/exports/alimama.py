@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 from exports.shop import PAID, Known, MadeShop
-from exports.writing import Cell, csv_text, header, put
+from exports.writing import Cell, csv_text, header, put, write_zip
 
 SCENES = {"ads_search": ("371", "关键词推广"), "ads_feed": ("372", "人群推广")}
 SCENE_HEADER = header("alimama.scene")
@@ -23,10 +22,8 @@ def scenes(folder: Path, shop: MadeShop, encoding: str = "utf-8-sig") -> list[Pa
         span = range(start, min(start + LONGEST_DAYS, len(shop.days)))
         rows = [_scene_row(shop, channel, day) for day in span for channel in PAID]
         name = f"营销场景报表_20250701_{101500 + start}"
-        path = folder / f"{name}.zip"
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
-            book.writestr(f"{name}.csv", csv_text([SCENE_HEADER, *rows]).encode(encoding))
-        made.append(path)
+        content = csv_text([SCENE_HEADER, *rows]).encode(encoding)
+        made.append(write_zip(folder / f"{name}.zip", {f"{name}.csv": content}))
     return made
 
 

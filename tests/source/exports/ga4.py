@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from exports.people import CHINA, sessions
 from exports.shop import CHANNELS, Known, MadeShop, Metric, Series
 from exports.writing import Cell, csv_text, header, put
 
@@ -138,48 +138,32 @@ def snapshot(folder: Path, shop: MadeShop) -> list[Path]:
     return [put(folder / "data-export (2).csv", text)]
 
 
-def _events(shop: MadeShop, zone_hours: int = 8) -> Iterator[dict[str, Any]]:
-    """Events in order of time: a start and page views per session, a purchase where one belongs.
+def _events(shop: MadeShop) -> Iterator[dict[str, Any]]:
+    """A start and page views per session, a purchase where one belongs.
 
-    Every tenth session runs over midnight: its last page view carries the next day's date, and the session is still
-    of the day on which it started.
+    The last page view of a late session carries the next day's date; the session is still of the day it started on.
     """
-    draw = np.random.default_rng(7)
-    session = 0
-    for day, moment in enumerate(shop.days):
-        midnight = datetime(moment.year, moment.month, moment.day, tzinfo=UTC) - timedelta(hours=zone_hours)
-        for channel in CHANNELS:
-            source, medium, campaign = TAGS[channel]
-            count, orders = int(shop.at("visits", channel, day)), int(shop.at("orders", channel, day))
-            money = _split(shop.at("gmv", channel, day), orders)
-            for turn in range(count):
-                session += 1
-                late = turn % 10 == 9
-                start = midnight + timedelta(seconds=86_100 if late else int(draw.integers(60, 85_000)))
-                shared = {
-                    "user_pseudo_id": f"{draw.integers(10**9, 2 * 10**9)}.{1_700_000_000 + session // 3}",
-                    "ga_session_id": int(start.timestamp()),
-                    "source": source,
-                    "medium": medium,
-                    "campaign": campaign,
-                }
-                names = ["session_start", "page_view", *(["purchase"] if turn < orders else []), "page_view"]
-                for step, name in enumerate(names):
-                    at = start + timedelta(seconds=(600 if late and step == len(names) - 1 else 20) * step)
-                    buys = name == "purchase"
-                    yield shared | {
-                        "event_date": f"{at + timedelta(hours=zone_hours):%Y%m%d}",
-                        "event_timestamp": int(at.timestamp() * 1_000_000),
-                        "event_name": name,
-                        "transaction_id": f"T{session:07d}" if buys else None,
-                        "purchase_revenue": money[turn] if buys else None,
-                    }
-
-
-def _split(total: float, parts: int) -> list[float]:
-    """Money in cents that sums to the total."""
-    cents = round(total * 100)
-    return [(cents // parts + (part < cents % parts)) / 100 for part in range(parts)]
+    for session in sessions(shop):
+        source, medium, campaign = TAGS[session.channel]
+        shared = {
+            "user_pseudo_id": f"{session.person[1:]}.1741000000",
+            "ga_session_id": int(session.start.timestamp()) * 10 + session.number % 10,
+            "source": source,
+            "medium": medium,
+            "campaign": campaign,
+        }
+        names = ["session_start", "page_view", *(["purchase"] if session.value else []), "page_view"]
+        for step, name in enumerate(names):
+            last = step == len(names) - 1
+            at = session.start + timedelta(seconds=(600 if session.late and last else 20) * step)
+            buys = name == "purchase"
+            yield shared | {
+                "event_date": f"{at + CHINA:%Y%m%d}",
+                "event_timestamp": int(at.timestamp() * 1_000_000),
+                "event_name": name,
+                "transaction_id": f"T{session.number:07d}" if buys else None,
+                "purchase_revenue": session.value if buys else None,
+            }
 
 
 FLAT_HEADER = header("ga4.flat")

@@ -43,7 +43,7 @@ def trade(folder: Path, shop: MadeShop) -> list[Path]:
 
 
 def sources(folder: Path, shop: MadeShop) -> list[Path]:
-    """店铺来源_流量来源_按天__<day>_<day>.xlsx: the day only in the name, one column of last year, `-` where missing."""
+    """店铺来源_流量来源_按天__<day>_<day>.xlsx: the day only in the name, a column of last year, `-` where missing."""
     made = []
     for day, moment in enumerate(shop.days):
         rows: list[list[Cell]] = [SOURCE_HEADER]

@@ -7,7 +7,7 @@ import io
 import struct
 import tomllib
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -80,9 +80,15 @@ def write_xlsx(path: Path, rows: Sequence[Row], sheet: str = "Sheet1", merged: S
         "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{"".join(body)}</sheetData>'
         f"{spans}</worksheet>",
     }
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
-        for name, text in parts.items():
-            book.writestr(name, f'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>{text}')
+    start = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
+    return write_zip(path, {name: (start + text).encode() for name, text in parts.items()})
+
+
+def write_zip(path: Path, parts: Mapping[str, bytes]) -> Path:
+    """A zip whose bytes depend on its parts only, not on the clock."""
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in parts.items():
+            book.writestr(zipfile.ZipInfo(name, (2025, 7, 1, 10, 15, 0)), content, zipfile.ZIP_DEFLATED)
     return path
 
 
