@@ -309,7 +309,7 @@ def store_case(folder: Path, admitted: Mapping[TableName, Admitted], declared: C
         RC201: the folder is not empty; RC206, RC210-RC212: the disk refuses.
     """
     check_free(folder)
-    names = {table: ", ".join(one.original[-1:]) for table, one in admitted.items()}
+    names = {table: one.original[0] if len(one.original) == 1 else table for table, one in admitted.items()}
     faults = [fault for table in TABLE_NAMES if table in admitted for fault in admitted[table].faults]
     faults += between_tables({table: one.relation for table, one in admitted.items()}, names)
     daily = admitted["daily"].relation if "daily" in admitted else None
