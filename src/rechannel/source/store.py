@@ -323,7 +323,7 @@ def _check_free(folder: Path) -> None:
     try:
         taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     except OSError as error:
-        raise durable.refused(error, folder, CaseError) from error
+        raise durable.refused(error, folder, CaseError, was_there=False) from error
     if taken:
         raise CaseError("RC201", path=str(folder))
 
@@ -347,7 +347,7 @@ def stored_source(one: Admitted, relation: pa.Table, file: Path, before: TableSo
     """Write the rows of a table as a new data file; what `case.toml` has to say about it."""
     written = durable.write_parquet(relation, file, "data file")
     return TableSource(
-        (*(before.original if before else ()), *one.original),
+        (*(before.original if before else ()), *map(_printable, one.original)),
         (*(before.sha256 if before else ()), *one.sha256),
         relation.num_rows,
         one.duplicates + (before.duplicates if before else 0),
@@ -355,6 +355,11 @@ def stored_source(one: Admitted, relation: pa.Table, file: Path, before: TableSo
         written.sha256,
         written.size,
     )
+
+
+def _printable(name: str) -> str:
+    """A file name as text; bytes that are none are shown as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _write_case(folder: Path, admitted: Mapping[TableName, Admitted], config: CaseConfig) -> CaseConfig:
@@ -376,7 +381,7 @@ def _write_case(folder: Path, admitted: Mapping[TableName, Admitted], config: Ca
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
             raise CaseError("RC201", path=str(folder)) from None
-        raise durable.refused(error, folder, CaseError) from error
+        raise durable.refused(error, folder, CaseError, was_there=False) from error
     durable.confirm(place.parent, "folder above", CaseError)
     return stored
 
