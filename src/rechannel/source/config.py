@@ -245,7 +245,7 @@ def with_sources(text: str, changed: CaseConfig) -> str:
             elif value:
                 added.append(f"{key} = {json.dumps(value)}\n")
         result = "".join([*added, tomlkit.dumps(document)])
-    except TOMLKitError as error:
+    except (TOMLKitError, ValueError, TypeError) as error:  # tomlkit says so of a layout it cannot extend
         raise CaseError("RC214", detail=str(error).splitlines()[0][:200]) from error
     return _read_back(result, changed)
 

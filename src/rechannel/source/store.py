@@ -405,7 +405,10 @@ def _write_beside(place: Path, admitted: Mapping[TableName, Admitted], config: C
             durable.write_bytes(text.encode("utf-8"), pending / FILE_NAME, "case.toml")
             for made in (pending / DATA, pending):
                 durable.sync_folder(made, "new case")
-            if sys.platform == "win32" and place.exists():  # elsewhere a folder may be renamed onto an empty one
+            if sys.platform != "win32":
+                durable.rename(pending, place, "new case")
+        if sys.platform == "win32":  # there no folder is renamed onto another, nor with an open file in it
+            if place.exists():
                 place.rmdir()
             durable.rename(pending, place, "new case")
     except BaseException:
@@ -417,6 +420,8 @@ def _write_beside(place: Path, admitted: Mapping[TableName, Admitted], config: C
 
 def _clear_dead(place: Path) -> None:
     """Remove waiting folders of this case whose makers died."""
+    if sys.platform == "win32":  # there the lock is given back before the renaming, so it tells nothing
+        return
     for path in place.parent.glob(f".{glob.escape(place.name)}.new-*"):
         if not durable.is_held(path / durable.LOCK_FILE):
             durable.remove_tree(path, "leftover of a case")
