@@ -128,12 +128,14 @@ def stored(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def said(folder: Path) -> tuple[dict[TableName, list[dict[str, object]]], list[int]]:
-    """What the case says, whatever its files are called: rows by table, numbers of runs."""
+def said(folder: Path) -> tuple[dict[TableName, list[dict[str, object]]], int]:
+    """What the case says, whatever its files are called: rows by table, how many runs (in the order of their numbers)."""
     case = open_case_folder(folder)
     relations = {table: case.relation(table) for table in case.config.tables}
     rows = {table: relation.to_pylist() for table, relation in relations.items() if relation is not None}
-    return rows, [verify_run(place).number for place in complete_runs(folder)]
+    numbers = [verify_run(place).number for place in complete_runs(folder)]
+    assert numbers == sorted(set(numbers))
+    return rows, len(numbers)
 
 
 def litter(folder: Path) -> list[str]:

@@ -65,6 +65,22 @@ def test_all_files_come_in_or_none(tmp_path: Path) -> None:
     ]
 
 
+def test_rows_that_break_the_contract_only_together_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "d.csv"
+    rows = daily(file).read_text().splitlines()
+    file.write_text("\n".join([rows[0] + ",market", *(f"{row},north" for row in rows[1:])]) + "\n")
+    folder = create_case(tmp_path / "c", {"daily": file}, today=TODAY).folder
+    state = snapshot(folder)
+    more = tmp_path / "more.csv"
+    more.write_text("date,channel,visits,market\n2025-01-03,app,5,all\n")
+    with pytest.raises(FileRefused) as refusal:
+        add_files(open_case_folder(folder), {"daily": more}, today=TODAY)
+    assert [fault.code for fault in refusal.value.faults] == ["RC135"]
+    assert snapshot(folder) == state
+    more.write_text("date,channel,visits,market\n2025-01-03,app,5,south\n")
+    assert add_files(open_case_folder(folder), {"daily": more}, today=TODAY)[0].rows == 81
+
+
 def test_names_of_several_originals_are_kept_in_order(tmp_path: Path) -> None:
     folder = make(tmp_path / "c")
     case = open_case_folder(folder)
@@ -98,6 +114,15 @@ def test_what_the_case_declares_may_not_change_while_rows_are_read(tmp_path: Pat
     add_relation(case, "events", events(1), today=TODAY)
 
 
+def test_a_market_beside_the_sum_of_all_is_refused(tmp_path: Path) -> None:
+    folder = create_case(tmp_path / "c", {"daily": daily(tmp_path / "d.csv")}, today=TODAY).folder
+    more = tmp_path / "more.csv"
+    more.write_text("date,channel,visits,market\n2025-01-03,app,5,south\n")
+    with pytest.raises(FileRefused, match="RC100") as refusal:
+        add_files(open_case_folder(folder), {"daily": more}, today=TODAY)
+    assert [fault.code for fault in refusal.value.faults] == ["RC135"]
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -115,7 +140,7 @@ def test_any_layout_of_case_toml_takes_an_addition_or_is_left_alone(tmp_path: Pa
     case = open_case_folder(folder)
     done = add_relations(case, {"events": events(1), "rivals": rivals(0)}, today=TODAY)
     assert [one.rows for one in done] == [2, 1]
-    assert [len(rows) for rows in said(folder)[0].values()] == [2, 1]
+    assert {table: len(rows) for table, rows in said(folder)[0].items()} == {"events": 2, "rivals": 1}
     assert litter(folder) == []
 
 

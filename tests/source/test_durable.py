@@ -26,8 +26,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("write", [add, run])
+@pytest.mark.parametrize(
+    ("write", "how"),
+    [
+        pytest.param(write, how, marks=pytest.mark.slow if write is add and how != "fails" else ())
+        for write in (add, run)
+        for how in HOWS
+    ],
+)
 def test_a_step_that_fails_leaves_the_old_state_or_the_new(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], how: How
 ) -> None:

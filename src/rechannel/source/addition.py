@@ -215,20 +215,21 @@ def _merged(table: TableName, old: pa.Table | None, new: pa.Table) -> tuple[pa.T
             connection.execute(f"CREATE TABLE {label}_rows AS SELECT *, row_number() OVER () AS n FROM {label}_given")
         same = " AND ".join(f"o.{named(key)} IS NOT DISTINCT FROM n.{named(key)}" for key in keys)
         rest = [name for name in names if name not in keys]
-        # A file that lacks a column says nothing about it: the old value stays.
+        # A file that lacks a column, or leaves a cell blank, says nothing about it: the old value stays.
         stated = [name for name in rest if name in new.column_names]
-        differs = " OR ".join(f"o.{named(c)} IS DISTINCT FROM n.{named(c)}" for c in stated) or "false"
+        differs = " OR ".join(f"coalesce(o.{named(c)} <> n.{named(c)}, n.{named(c)} IS NOT NULL)" for c in stated)
         label = " || ' ' || ".join(f"coalesce(CAST(n.{named(key)} AS VARCHAR), 'all')" for key in keys)
         revised = [
             str(row[0])
             for row in connection.execute(
-                f"SELECT {label} FROM old_rows o JOIN new_rows n ON {same} WHERE {differs} ORDER BY n.n"
+                f"SELECT {label} FROM old_rows o JOIN new_rows n ON {same} WHERE {differs or 'false'} ORDER BY n.n"
             ).fetchall()
         ]
         replaced = connection.execute(f"SELECT count(*) FROM old_rows o JOIN new_rows n ON {same}").fetchall()[0][0]
         kept = ", ".join(f"o.{named(name)}" for name in names)
         taken = ", ".join(
-            f"n.{named(name)}" if name in keys or name in stated else f"o.{named(name)}" for name in names
+            f"n.{named(name)}" if name in keys else f"coalesce(n.{named(name)}, o.{named(name)}) AS {named(name)}"
+            for name in names
         )
         merged = connection.sql(
             f"""SELECT {", ".join(named(name) for name in names)} FROM (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import duckdb
 import pyarrow as pa
 
 from rechannel.source.cells import TYPED, type_cells
-from rechannel.source.checks import Rules, check_history, check_rows
+from rechannel.source.checks import Rules, check_history, check_markets, check_rows
 from rechannel.source.contract import TABLES, TableName
 from rechannel.source.engine import locked_engine, named, quoted
 from rechannel.source.faultlist import FaultList
 from rechannel.source.mapping import map_header
-from rechannel.source.read import file_sha256, load_raw
+from rechannel.source.read import Header, file_sha256, load_raw
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
 
@@ -77,15 +78,35 @@ def admit(path: Path, table: TableName, rules: Rules, *, whole: bool = True, sal
     faults = FaultList(path.name)
     with locked_engine([path]) as connection:
         header = load_raw(connection, path, faults)
-        mapping = map_header(header.names, table, header.line, faults) if header is not None else None
-        if header is None or mapping is None or faults.refusals:
+        made = canonical_rows(connection, header, table, rules, faults, whole=whole, salt=salt) if header else None
+        if made is None:
             raise FileRefused(faults.refused())
-        type_cells(connection, TABLES[table], mapping, rules.timezone, faults)
-        dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
-        if faults.refusals:
-            raise FileRefused(faults.refused())
-        relation = _canonical(connection, table, salt)
+    relation, dropped, _ = made
     return Admitted(table, relation, faults.ordered(), (path.name,), (sha256,), dropped)
+
+
+def canonical_rows(
+    connection: duckdb.DuckDBPyConnection,
+    header: Header,
+    table: TableName,
+    rules: Rules,
+    faults: FaultList,
+    *,
+    whole: bool,
+    salt: str = "",
+) -> tuple[pa.Table, int, Mapping[str, str]] | None:
+    """The loaded rows of one file as one canonical table: relation, repeats dropped, canonical column -> header.
+
+    None when the file is refused; the reasons are in `faults`.
+    """
+    mapping = map_header(header.names, table, header.line, faults)
+    if faults.refusals:
+        return None
+    type_cells(connection, TABLES[table], mapping, rules.timezone, faults)
+    dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
+    if faults.refused():
+        return None
+    return _canonical(connection, table, salt), dropped, mapping.names
 
 
 def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: str) -> pa.Table:
@@ -106,10 +127,11 @@ def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: st
 
 
 def history_faults(relation: pa.Table, rules: Rules, file: str) -> tuple[Fault, ...]:
-    """History and gaps of a canonical `daily` relation, as if it came from one file."""
+    """History, gaps and markets of a canonical `daily` relation, as if it came from one file."""
     faults = FaultList(file)
     with locked_engine() as connection:
         connection.register("given", relation)
         connection.execute(f"CREATE TABLE {TYPED} AS SELECT *, 0 AS line FROM given")
         check_history(connection, relation.column_names, rules, faults)
+        check_markets(connection, relation.column_names, faults)
     return faults.ordered()

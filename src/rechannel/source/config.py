@@ -79,6 +79,10 @@ class CaseConfig:
         Uses of the slot that the host has -> value per year, case currency.
     salt
         Salt of the customer hash.
+    counts
+        What `visits` counts: visitors, sessions, opens, clicks; empty = not stated.
+    mappings
+        Mapping files the tables were read with: `product/export@version`.
     """
 
     name: str
@@ -92,6 +96,8 @@ class CaseConfig:
     host: Mapping[str, Assumption] = field(default_factory=dict)
     seed: int = DEFAULT_SEED
     salt: str = ""
+    counts: str = ""
+    mappings: tuple[str, ...] = ()
     store_version: int = STORE_VERSION
 
 
@@ -135,6 +141,10 @@ def write_config(config: CaseConfig, first: date | None, last: date | None) -> s
     document.add("store_version", tomlkit.item(config.store_version))
     if config.salt:
         document.add("salt", _commented(config.salt, "customer ids were hashed with it before they were stored"))
+    if config.counts:
+        document.add("visits_are", _commented(config.counts, "daily visitors do not add over channels or days"))
+    if config.mappings:
+        document.add("mappings", tomlkit.item(list(config.mappings)))
     if first is not None and last is not None:
         document.add(tomlkit.nl())
         document.add(tomlkit.comment(f"daily data: {first} to {last}"))
@@ -328,6 +338,8 @@ class _ConfigReader:
             host=self._ranges("host"),
             seed=self._get(self.values, "seed", int, "a whole number", DEFAULT_SEED),
             salt=self._get(self.values, "salt", str, "text", ""),
+            counts=self._get(self.values, "visits_are", str, "text", ""),
+            mappings=self._texts(self.values, "mappings", ""),
             store_version=version,
         )
 

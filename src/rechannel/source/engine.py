@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,15 +12,17 @@ from pathlib import Path
 import duckdb
 
 MEMORY_MB = 1024
-"""Memory limit of the embedded engine."""
+"""Memory limit of the embedded engine; what does not fit goes to the engine's own folder."""
 
 
 @contextmanager
 def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory DuckDB that may read `files` only.
+    """An in-memory DuckDB that may read `files` and a private folder of its own, and nothing else.
 
     No extension is fetched or loaded, no other file, socket or database can be opened, and the configuration cannot
     be changed any more. Single files are allowed instead of folders: a neighbour of the user's export is not ours.
+    The private folder (`scratch_folder`) takes decoded copies and what exceeds the memory limit; it is removed with
+    the engine.
 
     Parameters
     ----------
@@ -27,25 +31,35 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
     memory_mb
         Memory limit, MB.
     """
-    connection = duckdb.connect(
-        ":memory:",
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "python_enable_replacements": "false",
-            "memory_limit": f"{memory_mb}MB",
-            "threads": str(max(1, min(4, os.cpu_count() or 1))),
-        },
-    )
+    scratch = Path(tempfile.mkdtemp(prefix="rechannel-")).resolve()
     try:
-        # The order matters: what is allowed cannot be set once external access is off.
-        connection.execute("SET temp_directory = ''")
-        connection.execute(f"SET allowed_paths = [{', '.join(quoted(str(file.resolve())) for file in files)}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        yield connection
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "python_enable_replacements": "false",
+                "memory_limit": f"{memory_mb}MB",
+                "threads": str(max(1, min(4, os.cpu_count() or 1))),
+                "temp_directory": str(scratch),
+            },
+        )
+        try:
+            # The order matters: what is allowed cannot be set once external access is off.
+            connection.execute(f"SET allowed_paths = [{', '.join(quoted(str(file.resolve())) for file in files)}]")
+            connection.execute(f"SET allowed_directories = [{quoted(str(scratch))}]")
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            yield connection
+        finally:
+            connection.close()
     finally:
-        connection.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def scratch_folder(connection: duckdb.DuckDBPyConnection) -> Path:
+    """The private folder of a locked engine, which it may read."""
+    return Path(str(connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0]))
 
 
 def quoted(value: str) -> str:

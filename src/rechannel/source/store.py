@@ -278,7 +278,7 @@ def create_case(
         raise CallError("RC305")
     check_timezone(timezone)
     check_currency(currency)
-    _check_free(folder)
+    check_free(folder)
     for path in tables.values():
         if not path.is_file():
             raise CallError("RC310", path=str(path))
@@ -308,7 +308,7 @@ def store_case(folder: Path, admitted: Mapping[TableName, Admitted], declared: C
     CaseError
         RC201: the folder is not empty; RC206, RC210-RC212: the disk refuses.
     """
-    _check_free(folder)
+    check_free(folder)
     names = {table: ", ".join(one.original[-1:]) for table, one in admitted.items()}
     faults = [fault for table in TABLE_NAMES if table in admitted for fault in admitted[table].faults]
     faults += between_tables({table: one.relation for table, one in admitted.items()}, names)
@@ -319,7 +319,8 @@ def store_case(folder: Path, admitted: Mapping[TableName, Admitted], declared: C
     return CreatedCase(folder, _write_case(folder, admitted, config), tuple(faults))
 
 
-def _check_free(folder: Path) -> None:
+def check_free(folder: Path) -> None:
+    """CaseError RC201 unless the folder does not exist, or is empty."""
     try:
         taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     except OSError as error:

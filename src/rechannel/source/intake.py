@@ -1,0 +1,187 @@
+"""Rows of text, one after the other, become the table `raw`: one table of the file, every row with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import duckdb
+import pyarrow as pa
+
+from rechannel.source.contract import MOST_COLUMNS
+from rechannel.source.faultlist import FaultList
+from rechannel.source.layout import SAMPLE_ROWS, Boundary, Layout, Record, find_layout
+
+RAW = "raw"
+"""Name of the DuckDB table: text columns c0, c1, ... and `line`, the physical line (Parquet: the row, from 1)."""
+BLANK = "' ' || chr(9) || chr(10) || chr(13) || chr(160) || chr(12288) || chr(65279)"
+"""SQL text of the characters that are trimmed from both ends of a cell."""
+BLANKS = " \t\n\r\xa0\u3000\ufeff"
+TOTALS = ("合计", "总计", "小计", "合計", "總計", "小計", "total", "totals", "grand total", "subtotal", "sum")
+"""What a total row is called, in lower case."""
+_BATCH = 20_000
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Names of the columns of `raw`, in file order, and the line they stand on.
+
+    Attributes
+    ----------
+    others
+        Headers of other tables of the same file, which were not read.
+    """
+
+    names: tuple[str, ...]
+    line: int
+    others: tuple[Header, ...] = ()
+
+
+class RawTable:
+    """Collects rows in batches of Arrow and appends them to `raw`; memory stays that of one batch."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, width: int) -> None:
+        self._connection = connection
+        self._names = [f"c{place}" for place in range(width)]
+        self._rows: list[tuple[str, ...]] = []
+        self._lines: list[int] = []
+        columns = ", ".join(f"{name} VARCHAR" for name in self._names)
+        connection.execute(f"CREATE OR REPLACE TABLE {RAW} ({columns}, line BIGINT)")
+
+    def add(self, line: int, cells: tuple[str, ...]) -> None:
+        """One row, as wide as the header."""
+        self._rows.append(cells)
+        self._lines.append(line)
+        if len(self._rows) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Append what is waiting."""
+        if not self._rows:
+            return
+        arrays = [pa.array(values, pa.string()) for values in zip(*self._rows, strict=True)]
+        self.append(pa.table([*arrays, pa.array(self._lines, pa.int64())], names=[*self._names, "line"]))
+        self._rows, self._lines = [], []
+
+    def append(self, table: pa.Table) -> None:
+        """Append text columns c0, c1, ... with `line`; cells are trimmed, blank cells become NULL."""
+        clean = ", ".join(f"nullif(trim({name}, {BLANK}), '') AS {name}" for name in self._names)
+        self._connection.register("given", table)
+        self._connection.execute(f"INSERT INTO {RAW} SELECT {clean}, line FROM given")
+        self._connection.unregister("given")
+
+
+def is_too_wide(found: int, line: int, faults: FaultList) -> bool:
+    """Refuse a file with more columns than a table can have, before its rows are read."""
+    if found > MOST_COLUMNS:
+        faults.add("RC109", "refuse", line=line, found=f"{found:,}", most=f"{MOST_COLUMNS:,}")
+    return found > MOST_COLUMNS
+
+
+def say_layout(layout: Layout, faults: FaultList) -> None:
+    """Name the line of a header that is not on top; refuse one that stands on two rows."""
+    if layout.split:
+        faults.add("RC116", "refuse", line=layout.header.first)
+    elif layout.skipped:
+        seen = " / ".join(" ".join(filter(None, row.cells))[:40] for row in layout.skipped[:3])
+        faults.add("RC149", "warning", line=layout.header.last, row=str(layout.header.last), seen=seen)
+
+
+def take_records(
+    connection: duckdb.DuckDBPyConnection,
+    records: Iterable[Record],
+    faults: FaultList,
+    *,
+    exact: bool,
+    block: int | None,
+) -> Header | None:
+    """Put one table of a stream of rows into `raw`.
+
+    Parameters
+    ----------
+    records
+        Rows in order; blank rows may be left out.
+    exact
+        Whether a row must have as many cells as the header (CSV), or may lack the last ones (a sheet).
+    block
+        Which table of the file is meant, from 0; None refuses a file with several.
+
+    Returns
+    -------
+    The header, or None when the rows are refused.
+    """
+    tables: list[Header] = []
+    chosen: Header | None = None
+    stream: Iterator[Record] | None = iter(records)
+    before = faults.refusals
+    while stream is not None:
+        taken = len(tables) == (block or 0)
+        found = _take_table(connection, stream, faults, exact=exact, taken=taken, named=not tables)
+        if found is None:
+            break
+        header, stream = found
+        if block is None and tables:
+            shown = ", ".join(filter(None, header.names))[:120]
+            faults.add("RC148", "refuse", line=header.line, seen=shown, first=str(tables[0].line))
+        if taken and chosen is None:
+            chosen = header
+        tables.append(header)
+    if not tables and faults.refusals == before:
+        faults.add("RC101", "refuse")
+    if chosen is None or faults.refusals > before:
+        return None
+    others = tuple(header for header in tables if header is not chosen)
+    return Header(chosen.names, chosen.line, others)
+
+
+def _with_label_in_front(row: Record, width: int) -> Record:
+    """A total row that carries its label behind the last column, with the label on its first blank cell."""
+    label = row.cells[-1].lower() if len(row.cells) == width + 1 else ""
+    if label not in TOTALS or "" not in row.cells:
+        return row
+    place = row.cells.index("")
+    return Record(row.first, row.last, (*row.cells[:place], row.cells[-1], *row.cells[place + 1 : width]))
+
+
+def _take_table(
+    connection: duckdb.DuckDBPyConnection,
+    records: Iterator[Record],
+    faults: FaultList,
+    *,
+    exact: bool,
+    taken: bool,
+    named: bool,
+) -> tuple[Header, Iterator[Record] | None] | None:
+    """Read the next table; its header, and the rows from the next one on (None at the end)."""
+    top = list(islice(records, SAMPLE_ROWS))
+    layout = find_layout(top)
+    if layout is None:
+        return None
+    header = Header(layout.header.cells if exact else layout.header.cells[: layout.header.extent], layout.header.last)
+    width = len(header.names)
+    if is_too_wide(width, header.line, faults):
+        return None
+    if named and taken:
+        say_layout(layout, faults)
+    table = RawTable(connection, width) if taken else None
+    boundary = Boundary(Record(layout.header.first, layout.header.last, header.names), exact, last=header.line)
+    for row in chain(top, records):
+        if row.first <= header.line or not row.filled or (row.is_comment and len(row.cells) != width):
+            continue
+        if boundary.starts_another(row):
+            if table is not None:
+                table.flush()
+            return header, chain([row], (later for later in chain(top, records) if later.first > row.last))
+        if table is None:
+            continue
+        row = _with_label_in_front(row, width)
+        if (len(row.cells) if exact else row.extent) != width and (exact or row.extent > width):
+            found = len(row.cells) if exact else row.extent
+            faults.add("RC107", "refuse", line=row.first, found=str(found), wanted=str(width))
+        else:
+            table.add(row.first, (row.cells + ("",) * width)[:width])
+    if table is not None:
+        table.flush()
+    return header, None
