@@ -324,7 +324,7 @@ def check_free(folder: Path) -> None:
     try:
         taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     except OSError as error:
-        raise durable.refused(error, folder, CaseError) from error
+        raise durable.refused(error, folder, CaseError, was_there=False) from error
     if taken:
         raise CaseError("RC201", path=str(folder))
 
@@ -348,7 +348,7 @@ def stored_source(one: Admitted, relation: pa.Table, file: Path, before: TableSo
     """Write the rows of a table as a new data file; what `case.toml` has to say about it."""
     written = durable.write_parquet(relation, file, "data file")
     return TableSource(
-        (*(before.original if before else ()), *one.original),
+        (*(before.original if before else ()), *map(_printable, one.original)),
         (*(before.sha256 if before else ()), *one.sha256),
         relation.num_rows,
         one.duplicates + (before.duplicates if before else 0),
@@ -356,6 +356,11 @@ def stored_source(one: Admitted, relation: pa.Table, file: Path, before: TableSo
         written.sha256,
         written.size,
     )
+
+
+def _printable(name: str) -> str:
+    """A file name as text; bytes that are none are shown as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _write_case(folder: Path, admitted: Mapping[TableName, Admitted], config: CaseConfig) -> CaseConfig:
@@ -377,7 +382,7 @@ def _write_case(folder: Path, admitted: Mapping[TableName, Admitted], config: Ca
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
             raise CaseError("RC201", path=str(folder)) from None
-        raise durable.refused(error, folder, CaseError) from error
+        raise durable.refused(error, folder, CaseError, was_there=False) from error
     durable.confirm(place.parent, "folder above", CaseError)
     return stored
 
@@ -401,7 +406,10 @@ def _write_beside(place: Path, admitted: Mapping[TableName, Admitted], config: C
             durable.write_bytes(text.encode("utf-8"), pending / FILE_NAME, "case.toml")
             for made in (pending / DATA, pending):
                 durable.sync_folder(made, "new case")
-            if sys.platform == "win32" and place.exists():  # elsewhere a folder may be renamed onto an empty one
+            if sys.platform != "win32":
+                durable.rename(pending, place, "new case")
+        if sys.platform == "win32":  # there no folder is renamed onto another, nor with an open file in it
+            if place.exists():
                 place.rmdir()
             durable.rename(pending, place, "new case")
     except BaseException:
@@ -413,6 +421,8 @@ def _write_beside(place: Path, admitted: Mapping[TableName, Admitted], config: C
 
 def _clear_dead(place: Path) -> None:
     """Remove waiting folders of this case whose makers died."""
+    if sys.platform == "win32":  # there the lock is given back before the renaming, so it tells nothing
+        return
     for path in place.parent.glob(f".{glob.escape(place.name)}.new-*"):
         if not durable.is_held(path / durable.LOCK_FILE):
             durable.remove_tree(path, "leftover of a case")
