@@ -14,8 +14,7 @@ from rechannel.source.cells import TYPED
 from rechannel.source.contract import FEWEST_DAYS, FEWEST_WEEKS, TABLES, Table, TableName
 from rechannel.source.engine import named, quoted
 from rechannel.source.faultlist import FaultList
-from rechannel.source.mapping import folded
-from rechannel.vocabulary.channel import ALL_MARKETS, WHOLE_SHOP, Cadence
+from rechannel.vocabulary.channel import ALL_MARKETS, WHOLE_SHOP, Cadence, folded
 from rechannel.vocabulary.errors import MOST_FAULTS
 
 SLIP = 100

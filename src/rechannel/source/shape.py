@@ -18,10 +18,10 @@ from rechannel.source.contract import TABLES, Table, TableName
 from rechannel.source.engine import named, quoted
 from rechannel.source.faultlist import FaultList
 from rechannel.source.logs import EVENT_SHEET, ORDER_SHEET, events_per_day, orders_per_day
-from rechannel.source.mapping import HeaderMapping, folded
+from rechannel.source.mapping import HeaderMapping
 from rechannel.source.products import ADDITIVE, SOURCE_FIELDS, Export, Headers, Reason
 from rechannel.source.read import RAW, Header
-from rechannel.vocabulary.channel import METRICS, Channel
+from rechannel.vocabulary.channel import METRICS, Channel, folded
 
 LOADED = "loaded_rows"
 """DuckDB table: the rows of the file as read, kept while groups of columns are placed."""
