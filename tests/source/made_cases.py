@@ -129,7 +129,7 @@ def stored(folder: Path) -> dict[str, bytes]:
 
 
 def said(folder: Path) -> tuple[dict[TableName, list[dict[str, object]]], int]:
-    """What the case says, whatever its files are called: rows by table, how many runs (in the order of their numbers)."""
+    """What the case says, whatever its files are called: rows by table, and how many runs."""
     case = open_case_folder(folder)
     relations = {table: case.relation(table) for table in case.config.tables}
     rows = {table: relation.to_pylist() for table, relation in relations.items() if relation is not None}
