@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from rechannel.source.cells import TYPED, type_cells
@@ -13,9 +14,12 @@ from rechannel.source.checks import Rules, check_history, check_rows
 from rechannel.source.contract import TABLES, TableName
 from rechannel.source.engine import locked_engine, named, quoted
 from rechannel.source.faultlist import FaultList
+from rechannel.source.intake import drop_raw
 from rechannel.source.mapping import map_header
 from rechannel.source.read import file_sha256, load_raw
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
+
+_BATCH = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,8 @@ def admit(path: Path, table: TableName, rules: Rules, *, whole: bool = True, sal
         mapping = map_header(header.names, table, header.line, faults) if header is not None else None
         if header is None or mapping is None or faults.refusals:
             raise FileRefused(faults.refused())
-        type_cells(connection, TABLES[table], mapping, rules.timezone, faults)
+        type_cells(connection, TABLES[table], mapping, rules.timezone, faults, separator=header.separator)
+        drop_raw(connection)
         dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
         if faults.refusals:
             raise FileRefused(faults.refused())
@@ -102,7 +107,17 @@ def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: st
             selected.append(f"CAST({place} AS VARCHAR) AS {place}")
         else:
             selected.append(place)
-    return connection.sql(f"SELECT {', '.join(selected)} FROM {TYPED} ORDER BY line").to_arrow_table()
+    # Rows leave a plain selection as they came in; sorting ten million of them would cost more than the rest.
+    reader = connection.sql(f"SELECT {', '.join(selected)}, line FROM {TYPED}").to_arrow_reader(_BATCH)
+    batches, last = [], -1
+    for batch in reader:
+        lines = batch.column(batch.num_columns - 1).to_numpy()
+        if len(lines) and (lines[0] <= last or (np.diff(lines) <= 0).any()):
+            raise RuntimeError("the engine returned rows out of order")
+        last = int(lines[-1]) if len(lines) else last
+        batches.append(batch.drop_columns(["line"]))
+    schema = pa.schema([field for field in reader.schema if field.name != "line"])
+    return pa.Table.from_batches(batches, schema)
 
 
 def history_faults(relation: pa.Table, rules: Rules, file: str) -> tuple[Fault, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-MEMORY_MB = 1024
+MEMORY_MB = 512
 """Memory limit of the embedded engine; what does not fit goes to the engine's own folder."""
 
 
