@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from rechannel.source.engine import locked_engine, named, quoted
 from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import drop_raw
 from rechannel.source.mapping import map_header
-from rechannel.source.read import file_sha256, load_raw
+from rechannel.source.progress import Progress, told
+from rechannel.source.read import Header, file_sha256, load_raw, split_part
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
 _BATCH = 100_000
@@ -49,13 +51,23 @@ class Admitted:
     duplicates: int
 
 
-def admit(path: Path, table: TableName, rules: Rules, *, whole: bool = True, salt: str = "") -> Admitted:
+def admit(
+    path: Path,
+    table: TableName,
+    rules: Rules,
+    *,
+    whole: bool = True,
+    salt: str = "",
+    block: int | None = None,
+    connections: Mapping[str, object] | None = None,
+    progress: Progress | None = None,
+) -> Admitted:
     """Read one file as one canonical table.
 
     Parameters
     ----------
     path
-        CSV or Parquet.
+        CSV or its kin, XLSX, Parquet, a DuckDB file, or a `.sql` file; a sheet or table may be named behind `#`.
     table
         Which canonical table it is.
     rules
@@ -64,33 +76,63 @@ def admit(path: Path, table: TableName, rules: Rules, *, whole: bool = True, sal
         False for an addition to a table, whose history is judged together with what is there.
     salt
         Salt of the customer hash; empty leaves ids as they are (for checks that store nothing).
+    block
+        Which of several tables below each other, from 0; None refuses a file with several.
+    connections
+        The parsed `[connections]` of case.toml, for a `.sql` file.
+    progress
+        Told how far each step has come.
 
     Raises
     ------
     FileRefused
         The file breaks the contract; holds every fault to a hundred.
     CallError
-        RC310: there is no such file; RC313: it may not be read.
+        RC310: there is no such file; RC313: it may not be read, or memory and temporary space do not suffice.
+    MissingPart
+        RC184: the driver of a database is not installed.
     """
-    if not path.is_file():
+    file, part = split_part(path)
+    if not file.is_file():
         raise CallError("RC310", path=str(path))
     try:
-        sha256 = file_sha256(path)
+        sha256 = file_sha256(file)
+        faults = FaultList(path.name)
+        with locked_engine([file]) as connection:
+            header = load_raw(
+                connection, file, faults, part=part, block=block, connections=connections, progress=progress
+            )
+            relation, dropped = _checked(connection, header, table, rules, faults, whole, salt, progress)
     except OSError as error:
         raise CallError("RC313", path=str(path), reason=error.strerror or str(error)) from error
-    faults = FaultList(path.name)
-    with locked_engine([path]) as connection:
-        header = load_raw(connection, path, faults)
-        mapping = map_header(header.names, table, header.line, faults) if header is not None else None
-        if header is None or mapping is None or faults.refusals:
-            raise FileRefused(faults.refused())
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        raise CallError("RC313", path=str(path), reason=str(error).splitlines()[0][:200]) from error
+    return Admitted(table, relation, faults.ordered(), path.name, sha256, dropped)
+
+
+def _checked(
+    connection: duckdb.DuckDBPyConnection,
+    header: Header | None,
+    table: TableName,
+    rules: Rules,
+    faults: FaultList,
+    whole: bool,
+    salt: str,
+    progress: Progress | None,
+) -> tuple[pa.Table, int]:
+    """The rows in `raw` as a canonical relation, and how many exact repeats were dropped; FileRefused otherwise."""
+    mapping = map_header(header.names, table, header.line, faults) if header is not None else None
+    if header is None or mapping is None or faults.refusals:
+        raise FileRefused(faults.refused())
+    with told(connection, "type", progress):
         type_cells(connection, TABLES[table], mapping, rules.timezone, faults, separator=header.separator)
         drop_raw(connection)
+    with told(connection, "check", progress):
         dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
-        if faults.refusals:
-            raise FileRefused(faults.refused())
-        relation = _canonical(connection, table, salt)
-    return Admitted(table, relation, faults.ordered(), path.name, sha256, dropped)
+    if faults.refusals:
+        raise FileRefused(faults.refused())
+    with told(connection, "keep", progress):
+        return _canonical(connection, table, salt), dropped
 
 
 def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: str) -> pa.Table:

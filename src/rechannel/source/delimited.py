@@ -13,7 +13,17 @@ import duckdb
 
 from rechannel.source.engine import quoted
 from rechannel.source.faultlist import FaultList
-from rechannel.source.intake import BLANKS, RAW, Header, drop_raw, is_too_wide, say_layout, take_records, trimmed_sql
+from rechannel.source.intake import (
+    BLANKS,
+    LOADED,
+    RAW,
+    Header,
+    drop_raw,
+    is_too_wide,
+    say_layout,
+    take_records,
+    trimmed_sql,
+)
 from rechannel.source.layout import SAMPLE_ROWS, Record, find_layout
 
 _CHUNK = 1 << 20
@@ -139,7 +149,7 @@ def _fast(connection: duckdb.DuckDBPyConnection, path: Path, header: Header, sep
     drop_raw(connection)
     try:
         connection.execute(
-            f"""CREATE OR REPLACE TABLE loaded AS SELECT {clean} FROM read_csv({quoted(str(path.resolve()))},
+            f"""CREATE TABLE {LOADED} AS SELECT {clean} FROM read_csv({quoted(str(path.resolve()))},
             header = false, skip = {header.line}, auto_detect = false, columns = {{{columns}}},
             delim = {quoted(separator)}, quote = '"', escape = '"', strict_mode = true, null_padding = false,
             ignore_errors = false)"""
@@ -147,11 +157,11 @@ def _fast(connection: duckdb.DuckDBPyConnection, path: Path, header: Header, sep
     except duckdb.InvalidInputException:
         return False
     filled = " OR ".join(f"{name} IS NOT NULL" for name in names)
-    found, rows = connection.execute(f"SELECT count(*), count(*) FILTER ({filled}) FROM loaded").fetchall()[0]
+    found, rows = connection.execute(f"SELECT count(*), count(*) FILTER ({filled}) FROM {LOADED}").fetchall()[0]
     if found != scan.lines - header.line:
-        connection.execute("DROP TABLE loaded")
+        drop_raw(connection)
         return False
     # preserve_insertion_order is on by default and locked, so rowid is the record number.
     some = "" if rows == found else f" WHERE {filled}"
-    connection.execute(f"CREATE VIEW {RAW} AS SELECT *, rowid + {header.line + 1} AS line FROM loaded{some}")
+    connection.execute(f"CREATE VIEW {RAW} AS SELECT *, rowid + {header.line + 1} AS line FROM {LOADED}{some}")
     return True

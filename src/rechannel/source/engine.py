@@ -45,6 +45,8 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
             },
         )
         try:
+            connection.execute("SET enable_progress_bar = true")  # counted, never printed
+            connection.execute("SET enable_progress_bar_print = false")
             # The order matters: what is allowed cannot be set once external access is off.
             connection.execute(f"SET allowed_paths = [{', '.join(quoted(str(file.resolve())) for file in files)}]")
             connection.execute(f"SET allowed_directories = [{quoted(str(scratch))}]")

@@ -14,7 +14,9 @@ from rechannel.source.faultlist import FaultList
 from rechannel.source.layout import SAMPLE_ROWS, Boundary, Layout, Record, find_layout
 
 RAW = "raw"
-"""DuckDB table or view: text columns c0, c1, ... and `line`, the physical line (Parquet: the row, from 1)."""
+"""DuckDB view: text columns c0, c1, ... and `line`, the physical line (Parquet: the row, from 1)."""
+LOADED = "loaded"
+"""DuckDB table behind it."""
 BLANKS = " \t\n\r\xa0\u3000\ufeff"
 """Characters that are trimmed from both ends of a cell."""
 _BLANK = " || ".join(f"chr({ord(letter)})" for letter in BLANKS)
@@ -51,7 +53,8 @@ class RawTable:
         self._lines: list[int] = []
         columns = ", ".join(f"{name} VARCHAR" for name in self._names)
         drop_raw(connection)
-        connection.execute(f"CREATE TABLE {RAW} ({columns}, line BIGINT)")
+        connection.execute(f"CREATE TABLE {LOADED} ({columns}, line BIGINT)")
+        connection.execute(f"CREATE VIEW {RAW} AS SELECT * FROM {LOADED}")
 
     def add(self, line: int, cells: tuple[str, ...]) -> None:
         """One row, as wide as the header."""
@@ -72,18 +75,14 @@ class RawTable:
         """Append text columns c0, c1, ... with `line`; cells are trimmed, blank cells become NULL."""
         clean = ", ".join(f"{trimmed_sql(name)} AS {name}" for name in self._names)
         self._connection.register("given", table)
-        self._connection.execute(f"INSERT INTO {RAW} SELECT {clean}, line FROM given")
+        self._connection.execute(f"INSERT INTO {LOADED} SELECT {clean}, line FROM given")
         self._connection.unregister("given")
 
 
 def drop_raw(connection: duckdb.DuckDBPyConnection) -> None:
-    """Remove what an earlier file left, and give its memory back."""
-    kinds = connection.execute(
-        f"SELECT table_type FROM information_schema.tables WHERE table_name = '{RAW}'"
-    ).fetchall()
-    for (kind,) in kinds:
-        connection.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} {RAW}")
-    connection.execute("DROP TABLE IF EXISTS loaded")
+    """Remove the rows of a file, and give their memory back."""
+    connection.execute(f"DROP VIEW IF EXISTS {RAW}")
+    connection.execute(f"DROP TABLE IF EXISTS {LOADED}")
 
 
 def trimmed_sql(name: str) -> str:
