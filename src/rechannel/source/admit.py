@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import drop_raw
 from rechannel.source.mapping import map_header
 from rechannel.source.progress import Progress, told
-from rechannel.source.read import Header, file_sha256, load_raw, split_part
+from rechannel.source.read import file_sha256, load_raw, split_part
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
 _BATCH = 100_000
@@ -61,6 +62,7 @@ def admit(
     block: int | None = None,
     connections: Mapping[str, object] | None = None,
     progress: Progress | None = None,
+    engine: duckdb.DuckDBPyConnection | None = None,
 ) -> Admitted:
     """Read one file as one canonical table.
 
@@ -82,6 +84,8 @@ def admit(
         The parsed `[connections]` of case.toml, for a `.sql` file.
     progress
         Told how far each step has come.
+    engine
+        A locked engine that may read the file, to read many files with one; None opens one for this file.
 
     Raises
     ------
@@ -98,41 +102,27 @@ def admit(
     try:
         sha256 = file_sha256(file)
         faults = FaultList(path.name)
-        with locked_engine([file]) as connection:
+        with nullcontext(engine) if engine is not None else locked_engine([file]) as connection:
             header = load_raw(
                 connection, file, faults, part=part, block=block, connections=connections, progress=progress
             )
-            relation, dropped = _checked(connection, header, table, rules, faults, whole, salt, progress)
+            mapping = map_header(header.names, table, header.line, faults) if header is not None else None
+            if header is None or mapping is None or faults.refusals:
+                raise FileRefused(faults.refused())
+            with told(connection, "type", progress):
+                type_cells(connection, TABLES[table], mapping, rules.timezone, faults, separator=header.separator)
+                drop_raw(connection)
+            with told(connection, "check", progress):
+                dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
+            if faults.refusals:
+                raise FileRefused(faults.refused())
+            with told(connection, "keep", progress):
+                relation = _canonical(connection, table, salt)
     except OSError as error:
         raise CallError("RC313", path=str(path), reason=error.strerror or str(error)) from error
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
         raise CallError("RC313", path=str(path), reason=str(error).splitlines()[0][:200]) from error
     return Admitted(table, relation, faults.ordered(), path.name, sha256, dropped)
-
-
-def _checked(
-    connection: duckdb.DuckDBPyConnection,
-    header: Header | None,
-    table: TableName,
-    rules: Rules,
-    faults: FaultList,
-    whole: bool,
-    salt: str,
-    progress: Progress | None,
-) -> tuple[pa.Table, int]:
-    """The rows in `raw` as a canonical relation, and how many exact repeats were dropped; FileRefused otherwise."""
-    mapping = map_header(header.names, table, header.line, faults) if header is not None else None
-    if header is None or mapping is None or faults.refusals:
-        raise FileRefused(faults.refused())
-    with told(connection, "type", progress):
-        type_cells(connection, TABLES[table], mapping, rules.timezone, faults, separator=header.separator)
-        drop_raw(connection)
-    with told(connection, "check", progress):
-        dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
-    if faults.refusals:
-        raise FileRefused(faults.refused())
-    with told(connection, "keep", progress):
-        return _canonical(connection, table, salt), dropped
 
 
 def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: str) -> pa.Table:
