@@ -91,21 +91,25 @@ def load_delimited(
                 return header
         found = take_records(connection, _records(path, separator), faults, exact=True, block=block)
     except _BrokenRecordError as broken:
-        faults.add("RC108", "refuse", line=broken.line)
+        if broken.is_long:
+            faults.add("RC114", "refuse", line=broken.line, kind="CSV", reason=f"> {csv.field_size_limit():,}")
+        else:
+            faults.add("RC108", "refuse", line=broken.line)
         return None
     return replace(found, separator=separator) if found is not None else None
 
 
 class _BrokenRecordError(Exception):
-    """A quote that is not closed, or closed in the wrong place."""
+    """A quote that is not closed or closed in the wrong place, or a cell longer than any cell is."""
 
-    def __init__(self, line: int) -> None:
+    def __init__(self, line: int, *, is_long: bool) -> None:
         super().__init__(line)
         self.line = line
+        self.is_long = is_long
 
 
 def _scan(path: Path, separator: str, above: int, faults: FaultList) -> _Scan | None:
-    """One pass over the bytes: NUL, line ends, separators, quotes, blanks at the ends of cells; `above` = header lines."""
+    """One pass over the bytes; the first `above` lines hold the header and count as lines only."""
     lines, blank, separators = 0, 0, 0
     last = b"\n"
     only_newlines = bare = True
@@ -168,13 +172,15 @@ def _records(path: Path, separator: str) -> Iterator[Record]:
     """Records of a file with their physical lines."""
     last = 0
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter=separator, strict=True)
+        reader = csv.reader(stream, delimiter=separator, strict=True, skipinitialspace=True)
         try:
             for cells in reader:
                 yield Record(last + 1, reader.line_num, tuple(cell.strip(BLANKS) for cell in cells))
                 last = reader.line_num
-        except csv.Error:
-            raise _BrokenRecordError(last + 1) from None
+        except csv.Error as error:
+            # A cell that swallows lines was opened by a quote; one that is long on its own line was not.
+            is_long = "limit" in str(error) and reader.line_num == last + 1
+            raise _BrokenRecordError(last + 1, is_long=is_long) from None
 
 
 def _fast(connection: duckdb.DuckDBPyConnection, path: Path, header: Header, scan: _Scan) -> bool:
