@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import drop_raw
 from rechannel.source.mapping import map_header
 from rechannel.source.progress import Progress, told
-from rechannel.source.read import Header, file_sha256, load_raw, split_part
+from rechannel.source.read import file_sha256, load_raw, split_part
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
 _BATCH = 100_000
@@ -61,6 +62,7 @@ def admit(
     block: int | None = None,
     connections: Mapping[str, object] | None = None,
     progress: Progress | None = None,
+    engine: duckdb.DuckDBPyConnection | None = None,
 ) -> Admitted:
     """Read one file as one canonical table.
 
@@ -82,6 +84,8 @@ def admit(
         The parsed `[connections]` of case.toml, for a `.sql` file.
     progress
         Told how far each step has come.
+    engine
+        A locked engine that may read the file, to read many files with one; None opens one for this file.
 
     Raises
     ------
@@ -98,7 +102,7 @@ def admit(
     try:
         sha256 = file_sha256(file)
         faults = FaultList(path.name)
-        with locked_engine([file]) as connection:
+        with nullcontext(engine) if engine is not None else locked_engine([file]) as connection:
             header = load_raw(
                 connection, file, faults, part=part, block=block, connections=connections, progress=progress
             )

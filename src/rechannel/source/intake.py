@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 import duckdb
@@ -37,12 +37,15 @@ class Header:
         Headers of other tables of the same file, which were not read.
     separator
         What separated the fields of a text.
+    left
+        Empty columns of a sheet left of the table.
     """
 
     names: tuple[str, ...]
     line: int
     others: tuple[Header, ...] = ()
     separator: str = ","
+    left: int = 0
 
 
 class RawTable:
@@ -178,7 +181,7 @@ def take_records(
     if chosen is None or faults.refusals > before:
         return None
     others = tuple(header for header in tables if header is not chosen)
-    return Header(chosen.names, chosen.line, others)
+    return replace(chosen, others=others)
 
 
 def _with_label_in_front(row: Record, width: int) -> Record:
@@ -204,14 +207,16 @@ def _take_table(
     layout = find_layout(top)
     if layout is None:
         return None
-    header = Header(layout.header.cells if exact else layout.header.cells[: layout.header.extent], layout.header.last)
+    cells = layout.header.cells
+    left = 0 if exact else next(place for place, cell in enumerate(cells) if cell)
+    header = Header(cells if exact else cells[left : layout.header.extent], layout.header.last, left=left)
     width = len(header.names)
     if is_too_wide(width, header.line, faults):
         return None
     if named and taken:
         say_layout(layout, faults)
     table = RawTable(connection, width) if taken else None
-    boundary = Boundary(Record(layout.header.first, layout.header.last, header.names), exact, last=header.line)
+    boundary = Boundary(len(cells) if exact else layout.header.extent, exact, last=header.line)
     for row in chain(top, records):
         if row.first <= header.line or not row.filled or (row.is_comment and len(row.cells) != width):
             continue
@@ -222,11 +227,11 @@ def _take_table(
         if table is None:
             continue
         row = _with_label_in_front(row, width)
-        if (len(row.cells) if exact else row.extent) != width and (exact or row.extent > width):
-            found = len(row.cells) if exact else row.extent
+        found = len(row.cells) if exact else row.extent - left
+        if found > width or (exact and found < width) or any(row.cells[:left]):
             faults.add("RC107", "refuse", line=row.first, found=str(found), wanted=str(width))
         else:
-            table.add(row.first, (row.cells + ("",) * width)[:width])
+            table.add(row.first, (row.cells[left:] + ("",) * width)[:width])
     if table is not None:
         table.flush()
     return header, None

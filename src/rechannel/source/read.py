@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -180,9 +181,13 @@ def _load_parquet(connection: duckdb.DuckDBPyConnection, path: Path, faults: Fau
 
 
 def _with_rows(connection: duckdb.DuckDBPyConnection, header: Header | None, faults: FaultList) -> Header | None:
-    """Refuse a file without rows, and a header that stands there twice."""
+    """Refuse a file without rows, and a header that stands there twice; drop empty columns without a name."""
     if header is None:
         return None
+    names = header.names
+    while names and not names[-1] and _is_blank(connection, len(names) - 1):
+        names = names[:-1]
+    header = replace(header, names=names)
     if connection.execute(f"SELECT count(*) FROM {RAW}").fetchall()[0][0] == 0:
         faults.add("RC102", "refuse", line=header.line)
         return None
@@ -194,3 +199,8 @@ def _with_rows(connection: duckdb.DuckDBPyConnection, header: Header | None, fau
         seen = ", ".join(header.names)[:120]
         faults.add("RC148", "refuse", line=int(line), seen=seen, first=str(header.line))
     return None if again else header
+
+
+def _is_blank(connection: duckdb.DuckDBPyConnection, place: int) -> bool:
+    """Whether a column has no value at all: separators at the end of every line make such columns."""
+    return not connection.execute(f"SELECT 1 FROM {RAW} WHERE c{place} IS NOT NULL LIMIT 1").fetchall()
