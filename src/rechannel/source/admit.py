@@ -19,7 +19,7 @@ from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import drop_raw
 from rechannel.source.mapping import map_header
 from rechannel.source.progress import Progress, told
-from rechannel.source.read import file_sha256, load_raw, split_part
+from rechannel.source.read import Header, file_sha256, load_raw, split_part
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
 _BATCH = 100_000
