@@ -15,7 +15,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
@@ -245,6 +246,17 @@ def _made(folder: Path, line: str) -> list[str]:
     return [] if whole else [f"unreadable {line}"]
 
 
+@contextmanager
+def own_place() -> Iterator[Path]:
+    """A folder for cases, and one for what the engine of a dead process leaves; both go."""
+    with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory() as scratch:
+        before, tempfile.tempdir = tempfile.tempdir, scratch
+        try:
+            yield Path(place)
+        finally:
+            tempfile.tempdir = before
+
+
 def fresh(place: Path, kind: str) -> Path:
     """A case to be written to: small, or the public one for real runs."""
     folder = place / "case"
@@ -275,8 +287,8 @@ def at_random(kills: int, seed: int) -> Tally:
     for kind, share in SHARES.items():
         left = max(1, round(share * kills))
         while left:
-            with tempfile.TemporaryDirectory() as place:
-                folder, acknowledged, first = fresh(Path(place), kind), list[str](), 1
+            with own_place() as place:
+                folder, acknowledged, first = fresh(place, kind), list[str](), 1
                 longest = TURNS[kind] * seconds_of_a_turn(kind, folder)
                 for _ in range(min(left, KILLS_PER_CASE)):
                     work = partial(until_killed, kind, folder, first)
@@ -330,8 +342,8 @@ def at_every_step() -> tuple[Tally, dict[str, int]]:
     """
     tally, names = Tally(), Counter[str]()
     for operation, call in OPERATIONS.items():
-        with tempfile.TemporaryDirectory() as place:
-            folder = fresh(Path(place), "writes")
+        with own_place() as place:
+            folder = fresh(place, "writes")
             steps = done(partial(_steps_of, call, folder))
             for number, step in enumerate([*steps, f"end of {operation}"], start=2):
                 child, reader = forked(partial(_killed_at, number - 2, call, folder, number))
