@@ -127,6 +127,8 @@ def _is_something_else(start: bytes, path: Path, faults: FaultList) -> bool:
         faults.add("RC105", "refuse", kind="gzip")
     elif start.startswith(b"SQLite format 3"):
         faults.add("RC105", "refuse", kind="SQLite")
+    elif page.startswith((b"{", b"[{")):
+        faults.add("RC105", "refuse", kind="JSON")
     elif page.startswith((b"<!doctype", b"<html", b"<table", b"<?xml")):
         faults.add("RC106", "refuse", line=1)
     else:
