@@ -1,4 +1,4 @@
-"""Run the long series, write `benchmarks/results/*.json`: `python -m benchmarks [null|panels|twins|ranks|page] ...`."""
+"""Run the long series, write `benchmarks/results/*.json`: `python -m benchmarks [null|panels|twins|ranks|door|imports|page] ...`."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import null_series, page, placebo_panels, twins, world_ranks
+from benchmarks import door_cases, imports, null_series, page, placebo_panels, twins, world_ranks
 
 RESULTS = Path(__file__).parent / "results"
 SERIES_PER_CELL = 1000
 PANELS_PER_FAMILY = 120
 TWINS = 30
 RANK_RUNS = 300
+DOOR_CASES = 10_000
 PAGE_ONLY = "page"
 
 
 def machine() -> dict[str, object]:
     """What the figures were measured on."""
-    names = ("numpy", "scipy", "rechannel")
+    names = ("numpy", "scipy", "duckdb", "pyarrow", "rechannel")
     model = ""
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -59,11 +60,17 @@ def ranks() -> dict[str, object]:
     return world_ranks.run(RANK_RUNS)
 
 
+def door() -> dict[str, object]:
+    return door_cases.run(DOOR_CASES)
+
+
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "null": null,
     "panels": panels,
     "twins": twin_closures,
     "ranks": ranks,
+    "door": door,
+    "imports": imports.run,
 }
 
 

@@ -163,9 +163,9 @@ def _load_parquet(connection: duckdb.DuckDBPyConnection, path: Path, faults: Fau
             if is_too_wide(len(schema.names), 0, faults):
                 return None
             load_arrow(connection, schema, file.iter_batches(_PARQUET_BATCH))
-    except (pa.ArrowException, duckdb.Error, OSError) as error:
-        reason = str(error).splitlines()[0][:200].replace(str(path.resolve()), path.name)
-        faults.add("RC114", "refuse", kind="Parquet", reason=reason)
+    except (pa.ArrowException, duckdb.Error, OSError, ValueError, OverflowError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].replace(str(path.resolve()), path.name)
+        faults.add("RC114", "refuse", kind="Parquet", reason=reason[:200])
         return None
     return Header(tuple(schema.names), 0)
 
