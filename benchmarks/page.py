@@ -145,7 +145,45 @@ def kills_part(record: Mapping[str, Any]) -> str:
     return f"{table(header, rows)}\n\n{measured_on(record)}"
 
 
-PARTS = {"null": null_part, "panels": panels_part, "twins": twins_part, "ranks": ranks_part, "kills": kills_part}
+def door_part(record: Mapping[str, Any]) -> str:
+    """What became of made files and of files with one byte changed."""
+    result = record["result"]
+    outcomes = ("same", "as the oracle", "said", "refused", "wrong")
+    rows = [
+        [label, *(str(counts.get(outcome, 0)) for outcome in outcomes)] for label, counts in result["kinds"].items()
+    ]
+    total = ["all", *(str(sum(kind.get(name, 0) for kind in result["kinds"].values())) for name in outcomes)]
+    header = ["file", "same values", "as the independent reader", "a new warning", "refused", "another value, silently"]
+    return f"{table(header, [*rows, total])}\n\n{measured_on(record)}"
+
+
+def imports_part(record: Mapping[str, Any]) -> str:
+    """Rows a second and memory of `rechannel new`."""
+    header = ["file", "rows", "size", "seconds", "CPU seconds", "rows / s", "peak memory"]
+    rows = [
+        [
+            name,
+            f"{row['rows']:,}",
+            f"{row['megabytes']:,.0f} MB",
+            f"{row['seconds']:.1f}",
+            f"{row['cpu_seconds']:.1f}",
+            f"{row['rows'] / row['seconds']:,.0f}",
+            f"{row['peak_mb']:,} MB",
+        ]
+        for name, row in record["result"]["files"].items()
+    ]
+    return f"{table(header, rows)}\n\n{measured_on(record)}"
+
+
+PARTS = {
+    "null": null_part,
+    "panels": panels_part,
+    "twins": twins_part,
+    "ranks": ranks_part,
+    "kills": kills_part,
+    "door": door_part,
+    "imports": imports_part,
+}
 
 
 def filled(page: str) -> str:

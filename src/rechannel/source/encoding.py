@@ -135,7 +135,7 @@ def _unmarked_utf16(start: bytes) -> str:
     even, odd = start[0::2].count(0), start[1::2].count(0)
     if 10 * min(even, odd) > max(even, odd) or 20 * max(even, odd) < len(start):
         return ""
-    return "utf-16-le" if odd else "utf-16-be"
+    return "utf-16-le" if odd > even else "utf-16-be"
 
 
 def _is_utf7(start: bytes) -> bool:

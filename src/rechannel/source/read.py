@@ -133,6 +133,8 @@ def _is_something_else(start: bytes, path: Path, faults: FaultList) -> bool:
         faults.add("RC105", "refuse", kind="gzip")
     elif start.startswith(b"SQLite format 3"):
         faults.add("RC105", "refuse", kind="SQLite")
+    elif page.startswith((b"{", b"[{")):
+        faults.add("RC105", "refuse", kind="JSON")
     elif page.startswith((b"<!doctype", b"<html", b"<table", b"<?xml")):
         faults.add("RC106", "refuse", line=1)
     else:
@@ -173,9 +175,9 @@ def _load_parquet(connection: duckdb.DuckDBPyConnection, path: Path, faults: Fau
             if is_too_wide(len(schema.names), 0, faults):
                 return None
             load_arrow(connection, schema, file.iter_batches(_PARQUET_BATCH))
-    except (pa.ArrowException, duckdb.Error, OSError) as error:
-        reason = str(error).splitlines()[0][:200].replace(str(path.resolve()), path.name)
-        faults.add("RC114", "refuse", kind="Parquet", reason=reason)
+    except (pa.ArrowException, duckdb.Error, OSError, ValueError, OverflowError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].replace(str(path.resolve()), path.name)
+        faults.add("RC114", "refuse", kind="Parquet", reason=reason[:200])
         return None
     return Header(tuple(schema.names), 0)
 

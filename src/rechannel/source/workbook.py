@@ -37,6 +37,7 @@ _QUOTED = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
 _EMPTY_CELL = re.compile(rb'<c r="[A-Z]+[0-9]+"[^<>]*/>')
 _EMPTY_ROW = re.compile(rb'<row r="[0-9]+"[^<>]*(?:/>|></row>)')
 _LONGEST_ROW = 1 << 24
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _BUILT_IN_DATES = {*range(14, 18), *range(27, 32), 36, *range(50, 59)}
 _BUILT_IN_MOMENTS = {22}
@@ -475,6 +476,8 @@ def _number_text(text: str, shown: str, *, starts_1904: bool) -> str:
     """A stored number as text: in full, without the noise of binary fractions, as a date where it is shown as one."""
     if not shown and _WHOLE.fullmatch(text):
         return text
+    if not _NUMBER.fullmatch(text):
+        raise _BrokenWorkbookError(f"number {text[:40]!r}")
     number = float(text)
     if shown in ("date", "moment", "clock"):
         dated = _moment_text(number, shown, starts_1904=starts_1904)
@@ -500,4 +503,4 @@ def _moment_text(serial: float, shown: str, *, starts_1904: bool) -> str:
     # 1900 counts a 29 February that never was; from 1 March on, days count from 30 December 1899.
     start = date(1904, 1, 1) if starts_1904 else date(1899, 12, 30 + (days < 60))
     day = (start + timedelta(days=days)).isoformat()
-    return f"{day} {clock}" if milliseconds else day
+    return f"{day} {clock}" if milliseconds or shown == "moment" else day
