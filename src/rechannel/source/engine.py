@@ -14,7 +14,9 @@ MEMORY_MB = 1024
 
 
 @contextmanager
-def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Iterator[duckdb.DuckDBPyConnection]:
+def locked_engine(
+    files: Sequence[Path] = (), memory_mb: int = MEMORY_MB, spill: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory DuckDB that may read `files` only.
 
     No extension is fetched or loaded, no other file, socket or database can be opened, and the configuration cannot
@@ -26,6 +28,8 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
         The files that may be read.
     memory_mb
         Memory limit, MB.
+    spill
+        A private folder for what does not fit into memory; None = nothing is spilled, and too large a query fails.
     """
     connection = duckdb.connect(
         ":memory:",
@@ -39,7 +43,7 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
     )
     try:
         # The order matters: what is allowed cannot be set once external access is off.
-        connection.execute("SET temp_directory = ''")
+        connection.execute(f"SET temp_directory = {quoted('' if spill is None else str(spill))}")
         connection.execute(f"SET allowed_paths = [{', '.join(quoted(str(file.resolve())) for file in files)}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
