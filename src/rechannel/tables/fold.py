@@ -16,16 +16,18 @@ from rechannel.tables.journeyrules import (
     HEURISTICS,
     KINDS,
     PARTS,
+    REPLICATE_TABLES,
     Bootstrap,
     IntArray,
     JourneyRules,
     Kind,
     Layout,
     Log,
+    ReplicateTable,
 )
 from rechannel.tables.journeys import JourneyTables, KeyedSums, length_key, set_key
 from rechannel.tables.overlaps import overlaps_of, retention_of
-from rechannel.tables.replicates import REPLICATE_TABLES, Lines, ReplicateTable, Replicates, Weigher
+from rechannel.tables.replicates import Lines, Replicates, Weigher
 from rechannel.tables.sessions import (
     Orders,
     Sessions,
@@ -149,7 +151,7 @@ class _Fold:
 
     def _weigh(self, name: ReplicateTable, lines: Lines) -> None:
         """Let the bootstrap weigh some lines with the batch."""
-        if self.bootstrap.replicates and len(lines.customer):
+        if self.bootstrap.weighs(name) and len(lines.customer):
             self.lines[name].append(lines)
 
     def _count(self, lines: Lines) -> None:
@@ -220,7 +222,7 @@ class _Fold:
             columns += [each, each * ends[0], each * ends[1], decayed]
         lengths = length_key(period[some.of], channel, some.length[some.of])
         self.lengths.add(*_summed(lengths, np.stack(columns, axis=1)))
-        if self.bootstrap.replicates:
+        if self.bootstrap.weighs("credit"):
             for kind in self.bootstrap.kinds:
                 self._credit(kind, parts[kind], some, channel, customer, period)
 
@@ -251,7 +253,8 @@ class _Fold:
         size = self.layout.channels
         later = np.flatnonzero(~sessions.opens)
         steps_between = np.bincount(before[later] * size + sessions.channel[later], minlength=size * size)
-        found = overlaps_of(sessions, size, self.log.known_from(self.rules), bool(self.bootstrap.replicates))
+        with_lines = self.bootstrap.weighs("alone") or self.bootstrap.weighs("overlap")
+        found = overlaps_of(sessions, size, self.log.known_from(self.rules), with_lines)
         self.overlap[0] += found.customers
         self.overlap[1] += steps_between.reshape(size, size)
         self.overlap[2] += found.shared

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ IntArray: TypeAlias = NDArray[np.int64]
 Kind = Literal["orders", "value", "new"]
 KINDS: tuple[Kind, ...] = ("orders", "value", "new")
 """What credit is given of: orders, order value, first orders of their customer in the log."""
+ReplicateTable = Literal["transitions", "alone", "retention", "credit", "overlap"]
+REPLICATE_TABLES: tuple[ReplicateTable, ...] = get_args(ReplicateTable)
 HEURISTICS = ("first", "last", "linear", "time_decay", "position", "shapley")
 """Credit that every order shares out by itself; markov alone needs all journeys together."""
 PARTS = ("touches", "firsts", "lasts", "decay")
@@ -30,7 +32,7 @@ DECAY_UNIT = 1 << 30
 """Time-decay credit is a whole number of this part of an order."""
 OVERLAP_UNIT = 1 << 20
 """1 / (other sessions + 1) is a whole number of this part."""
-MOST_AGES = 60
+MOST_AGES = 36
 MICROSECONDS = 1_000_000
 DAY = 86_400 * MICROSECONDS
 BLANK = -(1 << 62)
@@ -210,9 +212,11 @@ class Layout:
 
 OVERLAP = ("customers", "next", "shared")
 """Customers of both channels (diagonal: of the channel); sessions through the second right after one through the first;
-sum over customers of n_c n_j / (other sessions + 1) in `OVERLAP_UNIT` (diagonal: of n_c / (other sessions + 1))."""
-ALONE = ("sessions", "solo_sessions", "late_sessions", "new_sessions")
-"""Sessions; those of customers who know no other channel; those since `Log.known_from`; first ones among these."""
+sum over customers with other channels of n_c n_j / (other sessions + 1) in `OVERLAP_UNIT` (diagonal: of n_c / (other
+sessions + 1))."""
+ALONE = ("sessions", "solo_sessions", "early_sessions", "new_sessions")
+"""Sessions; those of customers who know no other channel; those before `Log.known_from`; first ones of their customer
+from then on."""
 RETENTION = ("observed", "active", "orders", "value")
 """By the channel of the first session (since `Log.known_from`): customers by the ages observed in full; those active in
 an age; their orders; the value of these. All but the first only where the customer's age is observed in full."""
@@ -232,8 +236,23 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """How many replicates, the seed of their weights, and of which credit."""
+    """Which replicates are wanted.
+
+    Attributes
+    ----------
+    replicates, seed
+        How many; another seed gives other weights.
+    kinds
+        Of which credit.
+    of
+        Tables whose sums are weighed; what is left out stays zero and costs nothing.
+    """
 
     replicates: int = 0
     seed: int = 0
     kinds: tuple[Kind, ...] = ("orders",)
+    of: tuple[ReplicateTable, ...] = ("transitions", "credit")
+
+    def weighs(self, name: ReplicateTable) -> bool:
+        """Whether a table has replicates."""
+        return self.replicates > 0 and name in self.of

@@ -52,10 +52,10 @@ def overlaps_of(sessions: Sessions, size: int, known_from: int, with_lines: bool
     shared = np.zeros((size, size), np.int64)
     customers = np.zeros((size, size), np.int64)
     alone = np.zeros((4, size), np.int64)
-    late = np.flatnonzero(sessions.time >= known_from)
-    fresh = late[sessions.opens[late]]
+    early = np.flatnonzero(sessions.time < known_from)
+    fresh = np.flatnonzero(sessions.opens & (sessions.time >= known_from))
     alone[0] = np.bincount(sessions.channel, minlength=size)
-    alone[2] = np.bincount(sessions.channel[late], minlength=size)
+    alone[2] = np.bincount(sessions.channel[early], minlength=size)
     alone[3] = np.bincount(sessions.channel[fresh], minlength=size)
     held = np.diff(sessions.first)
     alone_lines, shared_lines = list[Lines](), list[Lines]()
@@ -65,7 +65,7 @@ def overlaps_of(sessions: Sessions, size: int, known_from: int, with_lines: bool
         place = (sessions.customer[span] - begin) * size + sessions.channel[span]
         counts = np.bincount(place, minlength=(end - begin) * size).astype(np.float64).reshape(-1, size)
         others = held[begin:end, None] - counts
-        scaled = counts * np.floor(OVERLAP_UNIT / (others + 1))
+        scaled = counts * np.where(others > 0, np.floor(OVERLAP_UNIT / (others + 1)), 0)
         solo = counts * (others == 0)
         owns = (counts > 0).astype(np.float64)
         each = np.ones(len(counts))
@@ -80,7 +80,7 @@ def overlaps_of(sessions: Sessions, size: int, known_from: int, with_lines: bool
             alone_lines += one
             shared_lines.append(pairs)
     if with_lines:
-        alone_lines.append(Lines(sessions.customer[late], 2 * size + sessions.channel[late]))
+        alone_lines.append(Lines(sessions.customer[early], 2 * size + sessions.channel[early]))
         alone_lines.append(Lines(sessions.customer[fresh], 3 * size + sessions.channel[fresh]))
     return Overlaps(customers, shared, alone, tuple(alone_lines), tuple(shared_lines))
 
@@ -92,6 +92,8 @@ def _lines(counts: FloatArray, scaled: FloatArray, others: FloatArray, begin: in
     amount = counts[customer, channel].astype(np.int64)
     solo = np.flatnonzero(others[customer, channel] == 0)
     one = [Lines(begin + customer, channel, amount), Lines(begin + customer[solo], size + channel[solo], amount[solo])]
+    several = np.flatnonzero(others[customer, channel])
+    customer, channel, amount = customer[several], channel[several], amount[several]
     held = np.bincount(customer, minlength=len(counts))
     start = np.cumsum(held) - held
     width = held[customer]

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from rechannel.tables.journeyrules import Bootstrap, IntArray, Layout
+from rechannel.tables.journeyrules import REPLICATE_TABLES, Bootstrap, IntArray, Layout, ReplicateTable
 from rechannel.tables.sessions import mix
 
 HASHED_AT_ONCE = 1 << 10
-WEIGHED_AT_ONCE = 1 << 13
+WEIGHED_AT_ONCE = 1 << 14
 """Customers at a time: small enough for the processor's caches."""
 LARGEST_WEIGHT = 7
 """Poisson(1) is larger once in 98,000; such a weight is cut to 7 and the rest keeps the mean at exactly 1."""
@@ -89,8 +88,6 @@ class Weigher:
         return found
 
 
-ReplicateTable = Literal["transitions", "alone", "retention", "credit", "overlap"]
-REPLICATE_TABLES: tuple[ReplicateTable, ...] = get_args(ReplicateTable)
 _SMALL: tuple[ReplicateTable, ...] = ("transitions", "alone", "retention")
 """Tables whose amounts are counts; those of the others are in small units."""
 
@@ -142,8 +139,10 @@ class Replicates:
         for begin in range(0, len(keys), WEIGHED_AT_ONCE):
             end = min(begin + WEIGHED_AT_ONCE, len(keys))
             weights = weigher.weights(keys[begin:end])
-            _weigh(self.small, small, begin, end, weights)
-            _weigh(self.large, large, begin, end, weights)
+            for total, table in ((self.small, small), (self.large, large)):
+                sums = _part(table, begin, end, weights)
+                if sums is not None:
+                    np.add(total, sums.astype(np.int64), out=total)
 
     def __add__(self, other: Replicates) -> Replicates:
         if (self.layout, self.asked) != (other.layout, other.asked):
@@ -170,36 +169,38 @@ def _begin(layout: Layout, name: ReplicateTable) -> int:
 
 def _stacked(
     layout: Layout, lines: Mapping[ReplicateTable, Sequence[Lines]], entries: int, customers: int
-) -> sparse.csc_array[np.float64]:
-    """Lines of several tables as one, shape [entry, customer]."""
-    who, where, much = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for name, some in lines.items():
-        begin = _begin(layout, name)
-        for line in some:
-            who.append(line.customer)
-            where.append(line.entry + begin)
-            much.append(np.ones(len(line.entry), np.int64) if line.amount is None else line.amount)
-    customer, entry = np.concatenate(who).astype(np.int32), np.concatenate(where).astype(np.int32)
-    amount = np.concatenate(much).astype(np.float64)
-    order = np.argsort(customer, kind="stable")
+) -> sparse.csc_array[np.float32 | np.float64]:
+    """Lines of several tables as one, shape [entry, customer]; single precision when all sums will fit into it."""
+    flat = [(line, _begin(layout, name)) for name, some in lines.items() for line in some]
+    largest = sum(len(line.entry) if line.amount is None else float(np.abs(line.amount).sum()) for line, _ in flat)
+    precision = np.float32 if largest * LARGEST_WEIGHT < _EXACT_IN_SINGLE else np.float64
+    size = sum(len(line.entry) for line, _ in flat)
+    customer, entry = np.empty(size, np.int32), np.empty(size, np.int32)
+    amount = np.ones(size, precision)
+    end = 0
+    for line, begin in flat:
+        place = slice(end, end + len(line.entry))
+        customer[place], end = line.customer, place.stop
+        np.add(line.entry, begin, out=entry[place], casting="unsafe")
+        if line.amount is not None:
+            amount[place] = line.amount
+    order = np.argsort(customer, kind="stable")  # runs that ascend already: merged, not sorted
     starts = np.zeros(customers + 1, np.int32)
     np.cumsum(np.bincount(customer, minlength=customers), out=starts[1:])
     return sparse.csc_array((amount[order], entry[order], starts), shape=(entries, customers))
 
 
-def _weigh(
-    total: IntArray, table: sparse.csc_array[np.float64], begin: int, end: int, weights: Weights
-) -> None:
-    """Add the columns `begin` to `end` - 1 of a table to its weighed sums."""
+def _part(
+    table: sparse.csc_array[np.float32 | np.float64], begin: int, end: int, weights: Weights
+) -> NDArray[np.float32 | np.float64] | None:
+    """Weighed sums over the columns `begin` to `end` - 1 of a table; None when they are empty."""
     low, high = int(table.indptr[begin]), int(table.indptr[end])
     if low == high:
-        return
-    who = np.flatnonzero(np.diff(table.indptr[begin : end + 1]))
-    starts = np.append(table.indptr[begin + who], high) - low
-    amount, entry = table.data[low:high], table.indices[low:high]
-    fits = float(np.abs(amount).sum()) * LARGEST_WEIGHT < _EXACT_IN_SINGLE
-    precision = np.float32 if fits else np.float64
-    some = weights if len(who) == len(weights) else weights[who]
-    part = sparse.csc_array((amount.astype(precision), entry, starts), shape=(len(total), len(who)))
-    sums = part @ some.astype(precision, copy=False)
-    np.add(total, sums.astype(np.int64), out=total)
+        return None
+    starts = table.indptr[begin : end + 1] - low
+    who = np.flatnonzero(np.diff(starts))
+    if 2 * len(who) < len(weights):
+        starts, weights = np.append(starts[who], high - low), weights[who]
+    shape = (table.shape[0], len(weights))
+    part = sparse.csc_array((table.data[low:high], table.indices[low:high], starts), shape=shape)
+    return part @ weights.astype(table.dtype, copy=False)

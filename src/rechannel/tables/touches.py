@@ -34,19 +34,12 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class TouchFiles:
-    """Parquet files that are one log of touches.
+    """Parquet files that are one log of touches: customer, time, channel, event and, if known, value.
 
-    Attributes
-    ----------
-    files
-        Columns customer, time, channel, event and, if known, value; other columns are not read.
-    hashed
-        Whether `customer` is the hexadecimal hash of a case: bootstrap weights are then the same under every version of
-        DuckDB.
+    Other columns are not read.
     """
 
     files: tuple[Path, ...]
-    hashed: bool = False
 
     @property
     def relation(self) -> str:
@@ -95,7 +88,7 @@ def fold_touches(
         with locked_engine(touches.files, memory_mb, Path(spill)) as connection:
             log, has_value = read_log(connection, touches, wanted)
             log.fits(wanted)
-            query = _ordered(touches, log, wanted, has_value, stable=bool(chosen.replicates), shard=shard or Shard())
+            query = _ordered(touches, log, wanted, has_value, shard or Shard())
             batches = _whole_customers(_batches(connection, query), log, wanted, tell)
             return fold(batches, log, wanted, chosen)
 
@@ -135,15 +128,12 @@ def _largest(rules: JourneyRules) -> str:
     return f"{LARGEST_VALUE / 10**rules.decimals:g}"
 
 
-def _ordered(
-    touches: TouchFiles, log: Log, rules: JourneyRules, has_value: bool, *, stable: bool, shard: Shard
-) -> str:
+def _ordered(touches: TouchFiles, log: Log, rules: JourneyRules, has_value: bool, shard: Shard) -> str:
     """The log as three numbers a row, in the order of the contract.
 
-    The customer is a 64-bit hash: two of a hundred million customers share one with a chance of 1 in 3,700.
+    The customer is a 64-bit hash: among a hundred million customers any two share one with a chance of 1 in 3,700.
     """
-    hashed = "('0x' || customer[1:16])::UBIGINT" if touches.hashed and stable else "hash(customer)"
-    key = f"CASE WHEN customer IS NOT NULL THEN {hashed} END"
+    key = "CASE WHEN customer IS NOT NULL THEN hash(customer) END"
     names = ", ".join(quoted(name) for name in log.channels)
     packed = f"""((epoch_us(time) - {log.first}) << {CODE_BITS})
         + CASE event WHEN 'order' THEN {ORDER_BIT} WHEN 'visit' THEN 0 END + enum_code(channel::ENUM({names}))"""
