@@ -135,6 +135,7 @@ class _Fold:
 
     def tables(self) -> JourneyTables:
         """What was summed up."""
+        paths = np.unique(np.concatenate(self.keys)) if self.keys else np.zeros(0, np.uint64)
         return JourneyTables(
             rules=self.rules,
             log=self.log,
@@ -145,7 +146,8 @@ class _Fold:
             overlap=self.overlap,
             alone=self.alone,
             retention=self.retention,
-            path_keys=np.unique(np.concatenate(self.keys)) if self.keys else np.zeros(0, np.uint64),
+            distinct_paths=len(paths),
+            path_keys=paths,
             replicates=self.replicates,
         )
 

@@ -71,8 +71,10 @@ class JourneyTables:
         O, shapes `Layout.overlap` and `Layout.alone`; all sessions of the log.
     retention
         R, shape `Layout.retention`.
+    distinct_paths
+        Distinct sequences of channels among the paths of attributed orders.
     path_keys
-        Sorted 64-bit keys of the distinct paths of attributed orders; shape [path].
+        Their sorted 64-bit keys, shape [path]; empty when an engine counted them, and such counts do not add up.
     replicates
         The same under bootstrap weights; of size 0 when none were asked for.
     """
@@ -86,6 +88,7 @@ class JourneyTables:
     overlap: IntArray
     alone: IntArray
     retention: IntArray
+    distinct_paths: int
     path_keys: NDArray[np.uint64]
     replicates: Replicates
 
@@ -93,13 +96,12 @@ class JourneyTables:
     def layout(self) -> Layout:
         return Layout(len(self.log.channels), self.rules.periods, self.rules.order)
 
-    @property
-    def distinct_paths(self) -> int:
-        return len(self.path_keys)
-
     def __add__(self, other: JourneyTables) -> JourneyTables:
         if (self.rules, self.log) != (other.rules, other.log):
             raise ValueError("tables of other rules or of another log do not add")
+        if any(side.distinct_paths != len(side.path_keys) for side in (self, other)):
+            raise ValueError("paths that an engine counted do not add")
+        paths = np.union1d(self.path_keys, other.path_keys)
         sets = KeyedSums(self.channel_sets.keys, self.channel_sets.sums)
         sets.add(other.channel_sets.keys, other.channel_sets.sums)
         lengths = KeyedSums(self.by_length.keys, self.by_length.sums)
@@ -113,7 +115,8 @@ class JourneyTables:
             overlap=self.overlap + other.overlap,
             alone=self.alone + other.alone,
             retention=self.retention + other.retention,
-            path_keys=np.union1d(self.path_keys, other.path_keys),
+            distinct_paths=len(paths),
+            path_keys=paths,
             replicates=self.replicates + other.replicates,
         )
 

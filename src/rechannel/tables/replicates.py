@@ -144,6 +144,14 @@ class Replicates:
                 if sums is not None:
                     np.add(total, sums.astype(np.int64), out=total)
 
+    def draw(self, tables: Mapping[ReplicateTable, IntArray], draws: IntArray) -> None:
+        """Add sums of shards, shape [shard, *table] each, drawn as often as `draws`, shape [replicate, shard], says."""
+        for name, table in tables.items():
+            begin = _begin(self.layout, name)
+            book = self.small if name in _SMALL else self.large
+            flat = table.reshape(len(table), -1)
+            book[begin : begin + flat.shape[1]] += (draws @ flat).T
+
     def __add__(self, other: Replicates) -> Replicates:
         if (self.layout, self.asked) != (other.layout, other.asked):
             raise ValueError("replicates of other shapes or seeds do not add")
