@@ -32,6 +32,10 @@ ENGINES = ("duckdb", "spark", "clickhouse")
 ALL_MUST_RUN = "RECHANNEL_CONFORMANCE"
 """Set by `make conformance`: an engine that is missing then fails instead of being skipped."""
 
+pytestmark = pytest.mark.filterwarnings(  # py4j leaves sockets to the collector
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reference]:
@@ -59,7 +63,8 @@ def engine(request: pytest.FixtureRequest, log: tuple[Path, Reference]) -> Itera
 
 def spark(path: Path) -> Iterator[Engine]:
     made = spark_engine("local[2]", "touches")
-    made.session.conf.set("spark.sql.shuffle.partitions", "2")
+    for name, value in (("shuffle.partitions", "1"), ("codegen.wholeStage", "false"), ("adaptive.enabled", "false")):
+        made.session.conf.set(f"spark.sql.{name}", value)  # small data: planning is all the time there is
     made.session.read.parquet(str(path)).createOrReplaceTempView("touches")
     yield SparkEngine(made.session, made.table, made.dialect)
     made.session.stop()
@@ -75,7 +80,6 @@ def clickhouse(path: Path) -> Engine:
     return ClickHouseEngine(query, f"file('{path}', Parquet)", ClickHouseDialect())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shards", [1, 7, 64])
 def test_identical_integers(engine: Engine, log: tuple[Path, Reference], shards: int) -> None:
     tables = fold_on(engine, RULES, shards=shards)
@@ -94,7 +98,6 @@ def agree(one: JourneyTables, other: JourneyTables) -> None:
     assert one.by_length == other.by_length
 
 
-@pytest.mark.slow
 def test_the_daily_panel(engine: Engine, log: tuple[Path, Reference]) -> None:
     panel = daily_on(engine, RULES).to_pylist()
     wanted = {key: cell for key, cell in log[1].daily.items() if any(cell)}

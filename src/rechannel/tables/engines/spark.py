@@ -105,7 +105,12 @@ def spark_engine(url: str, table: str, timezone: str = "") -> SparkEngine:
         raise MissingPart("RC361", engine="spark", extra="spark") from None
     builder = SparkSession.builder.appName("rechannel").config("spark.sql.session.timeZone", "UTC")
     try:
-        session = (builder.remote(url) if url.startswith("sc://") else builder.master(url or "local[2]")).getOrCreate()
+        if url.startswith("sc://"):
+            session = builder.remote(url).getOrCreate()
+        else:
+            quiet = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
+            session = quiet.master(url or "local[2]").getOrCreate()
+            session.sparkContext.setLogLevel("ERROR")
         session.conf.set("spark.sql.session.timeZone", "UTC")
     except (PySparkException, RuntimeError, OSError) as error:
         raise CallError("RC362", engine="spark", reason=(str(error).splitlines() or [""])[0][:200]) from error
