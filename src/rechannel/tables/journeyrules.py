@@ -94,7 +94,7 @@ class JourneyRules:
             "first_share + last_share": (self.first_share + self.last_share, 1e-9, 1),
             "order": (self.order, 1, 2),
             "age_days": (self.age_days, 1, 366),
-            "decimals": (self.decimals, 0, 6),
+            "decimals": (self.decimals, 0, 9),
         }
         for name, (value, low, high) in ranges.items():
             if not low <= value <= high:

@@ -19,14 +19,13 @@ from rechannel.tables.journeyrules import (
     Bootstrap,
     IntArray,
     JourneyRules,
-    Kind,
     Layout,
     Log,
 )
 from rechannel.tables.journeys import JourneyTables, KeyedSums, length_key, length_parts, members_of, set_key
+from rechannel.tables.lengths import heuristic_sums
 from rechannel.tables.replicates import Replicates
 from rechannel.vocabulary.errors import CallError
-from rechannel.vocabulary.estimate import FloatArray
 
 SHARDS = 200
 """Customers are dealt into this many parts when intervals are wanted."""
@@ -241,37 +240,6 @@ class _Assembly:
             at = (set_rows[row, 0], place, HEURISTICS.index("shapley"), when[row], member)
             np.add.at(table, at, each[row])
         return np.rint(table).astype(np.int64)
-
-
-def heuristic_sums(parts: IntArray, length: IntArray, rules: JourneyRules) -> dict[str, FloatArray]:
-    """Credit by heuristic from sums by path length, all but shapley.
-
-    Parameters
-    ----------
-    parts
-        Shape [row, kind, part] (`KINDS`, `PARTS`).
-    length
-        Sessions in the paths of a row, shape [row].
-    rules
-        Shares of position-based credit.
-
-    Returns
-    -------
-    Heuristic -> shape [row, kind]; time decay in its own units.
-    """
-    touches, firsts, lasts, decay = (parts[:, :, place].astype(np.float64) for place in range(len(PARTS)))
-    size = length[:, None]
-    ends = rules.first_share + rules.last_share
-    scale = np.where(size == 2, 1 / ends, 1.0)
-    middle = np.where(size > 2, (1 - ends) / np.maximum(size - 2, 1), 0.0) * (touches - firsts - lasts)
-    outer = scale * (rules.first_share * firsts + rules.last_share * lasts)
-    return {
-        "first": firsts,
-        "last": lasts,
-        "linear": touches / size,
-        "time_decay": decay,
-        "position": np.where(size == 1, touches, outer + middle),
-    }
 
 
 def _order_one(triples: IntArray, layout: Layout) -> IntArray:
