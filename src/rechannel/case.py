@@ -16,6 +16,7 @@ from rechannel.answers.exposure import HORIZON as EXPOSURE_HORIZON
 from rechannel.answers.exposure import answer_exposure
 from rechannel.answers.hindsight import refuse_impact
 from rechannel.answers.impact import ImpactQuestion, answer_impact
+from rechannel.answers.journeys import REPLICATES, Journeys, answer_journeys
 from rechannel.answers.money import Money, money_on, of_one_market
 from rechannel.answers.record import answer_record
 from rechannel.answers.worth import WorthQuestion, answer_worth
@@ -24,9 +25,12 @@ from rechannel.report.publish import write_report
 from rechannel.source.store import CaseFolder, CreatedCase, create_case, open_case_folder
 from rechannel.tables.calendar import Event, exits, with_holidays
 from rechannel.tables.calendar import announced as announced_on
+from rechannel.tables.engines.choose import fold_case
+from rechannel.tables.journeyrules import Bootstrap, JourneyRules
 from rechannel.tables.panel import Panel, build_panel
 from rechannel.tables.public import PublicRecord, read_public
 from rechannel.tables.rivals import in_market
+from rechannel.tables.touches import Told
 from rechannel.vocabulary.channel import WHOLE_SHOP
 from rechannel.vocabulary.errors import CallError, nearest
 from rechannel.vocabulary.wording import LANGUAGES, Language
@@ -229,6 +233,13 @@ class Case:
             currency=self.config.currency,
             provenance=self._provenance(),
         )
+
+    def journeys(
+        self, rules: JourneyRules | None = None, replicates: int = REPLICATES, tell: Told | None = None
+    ) -> Journeys:
+        """Which channels stand on the paths to orders? See `answers.journeys.answer_journeys` (CallError RC364)."""
+        tables, dropped = fold_case(self.folder, rules, Bootstrap(replicates, self.config.seed), tell)
+        return answer_journeys(tables, dropped, self._provenance(), self.config.channels)
 
     def record(self) -> Answer:
         """What can the public record say, and what not? See `answers.record.answer_record`."""

@@ -82,9 +82,8 @@ class CaseFolder:
         if source is None:
             return None
         if table not in self._relations:
-            path = self.folder / "data" / source.file
-            if not path.is_file():
-                raise CaseError("RC205", file=source.file)
+            path = self.data_file(table)
+            assert path is not None
             try:
                 relation = pq.read_table(path, memory_map=False)
             except (pa.ArrowInvalid, OSError) as error:
@@ -94,6 +93,22 @@ class CaseFolder:
                 raise CaseError("RC207", file=source.file, reason=f"no column {', '.join(lacking)}")
             self._relations[table] = relation
         return self._relations[table]
+
+    def data_file(self, table: TableName) -> Path | None:
+        """The Parquet file of one table, for what reads it in parts; None when the case does not have it.
+
+        Raises
+        ------
+        CaseError
+            RC205: the data file is gone.
+        """
+        source = self.config.tables.get(table)
+        if source is None:
+            return None
+        path = self.folder / "data" / source.file
+        if not path.is_file():
+            raise CaseError("RC205", file=source.file)
+        return path
 
     @cached_property
     def data_sha256(self) -> str:
