@@ -12,7 +12,7 @@ import gzip
 import json
 import os
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from math import comb
 from pathlib import Path
@@ -123,7 +123,9 @@ def test_exact_removal_effects_of_the_sample(folded: JourneyTables) -> None:
         assert credit[0, place] == pytest.approx(exact["markov_order1_conversions"][name], abs=0.5e-4 + 1e-9)
         assert found.effects[0, place] == pytest.approx(1 - chance(chains[1], name) / whole[1], abs=1e-9)
         assert second.effects[0, place] == pytest.approx(1 - chance(chains[2], name) / whole[2], abs=1e-9)
-    simulated = json.loads((SAMPLE / "channelattribution_2.2.5_output.json").read_text(encoding="utf-8"))["order2"]["RE"]
+    simulated = json.loads((SAMPLE / "channelattribution_2.2.5_output.json").read_text(encoding="utf-8"))["order2"][
+        "RE"
+    ]
     for place, name in enumerate(exact["channels"]):
         if simulated[name] > 0.1:  # its stop rule allows 5 %
             assert second.effects[0, place] == pytest.approx(simulated[name], rel=0.05)
@@ -276,7 +278,7 @@ def test_intervals_hold_what_fresh_customers_show(tmp_path: Path) -> None:
 
 def test_periods_and_labels(tmp_path: Path) -> None:
     log = made_log(tmp_path / "t.parquet", 500)
-    rules = JourneyRules(breaks=(datetime(1970, 2, 1), datetime(1970, 3, 1)))
+    rules = JourneyRules(breaks=(datetime(1970, 2, 1, tzinfo=UTC), datetime(1970, 3, 1, tzinfo=UTC)))
     split, whole = fold_touches(log, rules), fold_touches(log)
     parts = [attribute(split, period=k) for k in range(3)]
     assert np.allclose(sum(part.by_method["shapley"] for part in parts), attribute(whole).by_method["shapley"])

@@ -27,7 +27,13 @@ def write(rows: list[Touch], folder: Path) -> TouchFiles:
     """Touches with their time in days."""
     who, day, channel, event, value = zip(*rows, strict=True)
     times = pa.array([round(moment * DAY) for moment in day], pa.int64()).cast(pa.timestamp("us"))
-    columns = {"customer": who, "time": times, "channel": channel, "event": event, "value": pa.array(value, pa.float64())}
+    columns = {
+        "customer": who,
+        "time": times,
+        "channel": channel,
+        "event": event,
+        "value": pa.array(value, pa.float64()),
+    }
     pq.write_table(pa.table(columns), folder / "t.parquet")
     return TouchFiles((folder / "t.parquet",))
 

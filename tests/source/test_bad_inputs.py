@@ -1,8 +1,4 @@
-"""The corpus of broken files: what each must do, and which words its message must hold.
-
-Not read yet, and therefore refused for another reason than the manifest states: workbooks (s11, s35, s61, s62) and
-encodings other than UTF-8 (s14, s34).
-"""
+"""The corpus of broken files: what each must do, and which words its message must hold."""
 
 from __future__ import annotations
 
@@ -17,7 +13,6 @@ from rechannel.source.admit import Admitted, admit
 from rechannel.source.checks import Rules
 from rechannel.vocabulary.errors import Fault, FileRefused
 
-NOT_READ_YET = {"s11_xlsx_clean", "s14_gb18030", "s34_utf16", "s35_xlsx_title_row", "s61_zip_bomb", "s62_xxe"}
 RULES = Rules(date(2026, 1, 1))
 
 
@@ -51,7 +46,7 @@ def content(admitted: Admitted) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.skipif(not rows(), reason="reference/bad_inputs is not here; set RECHANNEL_REFERENCE to its parent folder")
-@pytest.mark.parametrize("row", [row for row in rows() if row["id"] not in NOT_READ_YET], ids=lambda row: row["id"])
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row["id"])
 def test_corpus(row: dict[str, str]) -> None:
     outcome, faults, admitted = read(row)
     assert outcome == row["expect"]
@@ -67,9 +62,3 @@ def test_corpus(row: dict[str, str]) -> None:
         twin = "s01_clean.csv" if row["table"] == "daily" else "s12_touches_clean.csv"
         clean = admit(corpus() / "files" / twin, admitted.table, RULES)
         assert content(admitted) == content(clean)
-
-
-@pytest.mark.skipif(not rows(), reason="reference/bad_inputs is not here; set RECHANNEL_REFERENCE to its parent folder")
-@pytest.mark.parametrize("row", [row for row in rows() if row["id"] in NOT_READ_YET], ids=lambda row: row["id"])
-def test_what_is_not_read_yet_is_refused(row: dict[str, str]) -> None:
-    assert read(row)[0] == "refuse"

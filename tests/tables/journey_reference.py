@@ -18,8 +18,9 @@ START, BOUGHT, LOST = "(start)", "(bought)", "(lost)"
 class Reference:
     """Tables by name, not by code.
 
-    transitions: (period, before, at, to); sets: (period, channels) -> orders, value, new; lengths: (period, channel,
-    length) -> twelve columns; overlap: (part, channel, channel); alone: (part, channel); retention: (part, channel, age).
+    transitions: (period, before, at, to). sets: (period, channels) -> orders, value, new. lengths: (period, channel,
+    length) -> twelve columns. overlap: (part, channel, channel). alone: (part, channel). retention: (part, channel,
+    age). daily: (day, channel) -> visits, new customers, orders, value.
     """
 
     counts: Counter[str] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""A log with what makes journeys go wrong: ties, repeats, exact gaps and lookbacks, orders without touches, no order."""
+"""A log with what makes journeys go wrong: ties, repeats, exact gaps and lookbacks, orders without touches."""
 
 from __future__ import annotations
 
@@ -76,9 +76,7 @@ def by_name(tables: JourneyTables) -> Reference:
     for period, members, sums in zip(periods, inside, tables.channel_sets.sums, strict=True):
         held = frozenset(name for name, is_in in zip(names, members, strict=True) if is_in)
         found.sets[int(period), held] = [int(value) for value in sums]
-    for period, channel, length, sums in zip(
-        *length_parts(tables.by_length.keys), tables.by_length.sums, strict=True
-    ):
+    for period, channel, length, sums in zip(*length_parts(tables.by_length.keys), tables.by_length.sums, strict=True):
         found.lengths[int(period), names[channel], int(length)] = [int(value) for value in sums]
     for (part, one, other), count in _entries(tables.overlap):
         found.overlap[OVERLAP[part], names[one], names[other]] = count
@@ -99,7 +97,9 @@ def _entries(table: object) -> list[tuple[tuple[int, ...], int]]:
 def same(found: Reference, wanted: Reference) -> None:
     """Assert that two references agree in every entry that is not zero."""
     for name in ("counts", "transitions", "sets", "lengths", "overlap", "alone", "retention"):
-        one, other = ({key: value for key, value in getattr(side, name).items() if _counts(value)} for side in (found, wanted))
+        one, other = (
+            {key: value for key, value in getattr(side, name).items() if _counts(value)} for side in (found, wanted)
+        )
         assert one == other, name
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -26,7 +26,7 @@ from rechannel.tables.journeys import JourneyTables
 from rechannel.tables.touches import TouchFiles, fold_touches
 from rechannel.vocabulary.errors import CallError
 
-BREAKS = (datetime(2025, 2, 1), datetime(2025, 3, 1))
+BREAKS = (datetime(2025, 2, 1, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC))
 RULES = JourneyRules(order=2, breaks=BREAKS)
 ENGINES = ("duckdb", "spark", "clickhouse")
 ALL_MUST_RUN = "RECHANNEL_CONFORMANCE"

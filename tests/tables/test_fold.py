@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -33,7 +33,7 @@ from rechannel.tables.replicates import LARGEST_WEIGHT, Weigher
 from rechannel.tables.touches import TouchFiles, fold_touches
 from rechannel.vocabulary.errors import CallError
 
-BREAKS = (datetime(2025, 2, 1), datetime(2025, 3, 1), datetime(2025, 4, 1))
+BREAKS = (datetime(2025, 2, 1, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))
 RULES = JourneyRules(order=2, breaks=BREAKS)
 EVERYTHING = Bootstrap(24, 5, ("orders", "value", "new"), REPLICATE_TABLES)
 

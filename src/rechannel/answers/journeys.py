@@ -12,17 +12,22 @@ import numpy as np
 from rechannel.answers.answer import Provenance
 from rechannel.evidence.attribution import METHODS, Credit, Method, attribute
 from rechannel.evidence.repeat import repeat_curves
-from rechannel.tables.journeyrules import ALONE, KINDS, OVERLAP, PARTS, JourneyRules
+from rechannel.source.store import CaseFolder
+from rechannel.tables.engines.choose import fold_case
+from rechannel.tables.journeyrules import ALONE, KINDS, OVERLAP, PARTS, Bootstrap, JourneyRules
 from rechannel.tables.journeys import JourneyTables, length_parts, members_of
+from rechannel.tables.touches import Told
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.channel import Channel, name_of
 from rechannel.vocabulary.estimate import FloatArray, Quantiles
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
 
+__all__ = ["REPLICATES", "JourneyRules", "Journeys", "Told", "answer_journeys", "dumps", "journeys_of", "schema"]
+
 SCHEMA = "rechannel.journeys/1"
 REPLICATES = 200
 START, BOUGHT, LOST = "start", "order", "no_order"
-"""Ends of paths in the table of transitions; channels stand in fields of their own, so a channel may have these names."""
+"""Ends of paths in the table of transitions; channels stand in a field of their own, so one may have such a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,35 @@ class Journeys:
             "text": {language: self.text[language] for language in LANGUAGES},
             "provenance": self.provenance.to_json(),
         }
+
+
+def journeys_of(
+    case: CaseFolder, rules: JourneyRules | None, replicates: int, provenance: Provenance, tell: Told | None = None
+) -> Journeys:
+    """Fold the touches of a case and give credit; see `answer_journeys`.
+
+    Parameters
+    ----------
+    case
+        Its touches, or the engine that `case.toml` names.
+    rules
+        The contract; None = its defaults.
+    replicates
+        Of the bootstrap; 0 = no intervals.
+    provenance
+        Its seed is that of the bootstrap.
+    tell
+        Told how far the pass is.
+
+    Raises
+    ------
+    CallError
+        RC364: the case has no touches; RC355-RC360, RC362, RC363: see `tables.engines.choose.fold_case`.
+    MissingPart
+        RC361: the engine's client is not installed.
+    """
+    tables, dropped = fold_case(case, rules, Bootstrap(replicates, provenance.seed), tell)
+    return answer_journeys(tables, dropped, provenance, case.config.channels)
 
 
 def answer_journeys(

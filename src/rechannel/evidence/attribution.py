@@ -123,7 +123,8 @@ def scaled_to(effects: FloatArray, total: FloatArray) -> FloatArray:
     """Removal effects, shape [draw, channel], as credit that sums to `total`, shape [draw]; 0 where none converts."""
     known = np.nan_to_num(effects)
     sums = known.sum(axis=1)
-    return known * np.divide(total, sums, out=np.zeros_like(total), where=sums > 0)[:, None]
+    per_effect = np.divide(total, sums, out=np.zeros_like(total), where=sums > 0)
+    return np.asarray(known * per_effect[:, None], np.float64)
 
 
 def _of_data(tables: JourneyTables, kind: Kind, chosen: slice) -> dict[Method, FloatArray]:
@@ -139,7 +140,8 @@ def _of_data(tables: JourneyTables, kind: Kind, chosen: slice) -> dict[Method, F
     found: dict[Method, FloatArray] = {}
     for method in METHODS[:-2]:
         unit = DECAY_UNIT if method == "time_decay" and kind != "value" else scale
-        found[method] = np.bincount(channel[inside], sums[method][:, place] / unit, minlength=size)
+        credited = np.bincount(channel[inside], sums[method][:, place] / unit, minlength=size)
+        found[method] = credited.astype(np.float64)
     when, members = members_of(tables.channel_sets.keys, size)
     kept = wanted[when]
     found["shapley"] = shapley(members[kept], tables.channel_sets.sums[kept, place] / scale)
@@ -198,7 +200,7 @@ def removal_effects(transitions: FloatArray) -> Removal:
 def _rates(counts: FloatArray) -> FloatArray:
     """Rows as chances; rows without a count stay 0: such states are never entered."""
     sums = counts.sum(axis=-1, keepdims=True)
-    return np.divide(counts, sums, out=np.zeros_like(counts), where=sums > 0)
+    return np.asarray(np.divide(counts, sums, out=np.zeros_like(counts), where=sums > 0), np.float64)
 
 
 def _order_one(transitions: FloatArray) -> Removal:
@@ -214,7 +216,7 @@ def _order_one(transitions: FloatArray) -> Removal:
 
 
 def _order_two(transitions: FloatArray) -> Removal:
-    """States: pairs of channels, or start and a channel, in which any draw has a count; the walk begins in the latter."""
+    """States: pairs of channels, or start and a channel, that have a count in any draw."""
     draws, size = len(transitions), transitions.shape[2]
     before, at = np.nonzero(transitions.sum(axis=(0, 3)) > 0)
     state = np.full((size + 1, size), -1)

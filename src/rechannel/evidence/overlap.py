@@ -92,4 +92,4 @@ def overlap_of(tables: JourneyTables) -> Overlap:
 def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
     """A quotient, nan where nothing stands below."""
     above, below = np.broadcast_arrays(above, below)
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0), np.float64)

@@ -47,7 +47,7 @@ def repeat_curves(tables: JourneyTables) -> RepeatCurves:
     """Discrete repeat curves, with draws when the replicates weigh `retention`.
 
     Each age is judged by the customers who were observed through all of it: young customers do not pull the curve down,
-    and the curve is not smoothed or carried on. Customers whose first session lies before `Log.known_from` are left out.
+    and the curve is not smoothed or carried on. Customers who came before `Log.known_from` are left out.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _log_likelihood(parameters: FloatArray, x: FloatArray, t: FloatArray, T: Flo
     common = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
     alive = betaln(a, b + x) - betaln(a, b) - (r + x) * np.log(alpha + T)
     gone = betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b) - (r + x) * np.log(alpha + t)
-    return common + np.where(x > 0, np.logaddexp(alive, gone), alive)
+    return np.asarray(common + np.where(x > 0, np.logaddexp(alive, gone), alive), np.float64)
 
 
 def expected_orders(

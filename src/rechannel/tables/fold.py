@@ -50,7 +50,9 @@ class Touches:
     value: IntArray
 
 
-def fold(batches: Iterable[Touches], log: Log, rules: JourneyRules, bootstrap: Bootstrap | None = None) -> JourneyTables:
+def fold(
+    batches: Iterable[Touches], log: Log, rules: JourneyRules, bootstrap: Bootstrap | None = None
+) -> JourneyTables:
     """Fold a log, or one shard of its customers, into the five tables.
 
     Parameters
@@ -167,7 +169,7 @@ class _Fold:
         return np.searchsorted(self.breaks, time, side="right").astype(np.int64)
 
     def _neighbours(self, sessions: Sessions) -> tuple[IntArray, IntArray]:
-        """Channel of the customer's session before and after each session; the layout's `start` and `lost` at the ends."""
+        """Channel of the customer's session before and after each one; `start` and `lost` of the layout at the ends."""
         before = np.full(len(sessions.channel), self.layout.start, np.int64)
         before[1:] = np.where(sessions.opens[1:], self.layout.start, sessions.channel[:-1])
         after = np.full(len(sessions.channel), self.layout.lost, np.int64)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from rechannel.source.engine import MEMORY_MB, locked_engine
-from rechannel.tables.touches import TouchFiles
+from rechannel.source.engine import locked_engine
+from rechannel.tables.touches import MEMORY_MB, TouchFiles
 from rechannel.vocabulary.estimate import FloatArray
 
 
@@ -52,9 +50,8 @@ def order_histories(touches: TouchFiles, memory_mb: int = MEMORY_MB) -> Historie
         each AS (SELECT arg_min(channel, day) AS channel, count(*) - 1 AS frequency, max(day) - min(day) AS recency,
             any_value(last_day) - min(day) AS age FROM days, ends GROUP BY customer)
         SELECT channel, frequency, recency, age, count(*) FROM each GROUP BY ALL ORDER BY ALL"""
-    with tempfile.TemporaryDirectory(prefix="rechannel-") as spill:
-        with locked_engine(touches.files, memory_mb, Path(spill)) as connection:
-            rows = connection.execute(query).fetchall()
+    with locked_engine(touches.files, memory_mb) as connection:
+        rows = connection.execute(query).fetchall()
     numbers = np.array([row[1:] for row in rows], np.float64).reshape(-1, 4)
     return Histories(
         tuple(str(row[0]) for row in rows), numbers[:, 0], numbers[:, 1] / 7, numbers[:, 2] / 7, numbers[:, 3]

@@ -66,7 +66,8 @@ class JourneyRules:
     decimals
         Order values are rounded to this many decimals (half up); sums are then exact.
     breaks
-        First moments of the second, third, ... period; empty = one period.
+        First moments of the second, third, ... period, in the wall clock of the log (a zone on them is not looked at);
+        empty = one period.
 
     Raises
     ------

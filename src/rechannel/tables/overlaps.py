@@ -1,4 +1,4 @@
-"""Which channels customers have in common (O), and how long they come back (R), from the sessions of whole customers."""
+"""Which channels customers have in common (O) and how long they come back (R), from sessions of whole customers."""
 
 from __future__ import annotations
 
@@ -119,9 +119,7 @@ class Retention:
     lines: tuple[Lines, ...]
 
 
-def retention_of(
-    sessions: Sessions, orders: Orders, size: int, known_from: int, last: int, width: int
-) -> Retention:
+def retention_of(sessions: Sessions, orders: Orders, size: int, known_from: int, last: int, width: int) -> Retention:
     """How long the customers of a batch come back and buy.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ WEIGHED_AT_ONCE = 1 << 14
 LARGEST_WEIGHT = 7
 """Poisson(1) is larger once in 98,000; such a weight is cut to 7 and the rest keeps the mean at exactly 1."""
 _EXACT_IN_SINGLE = 1 << 24
-Weights = NDArray[np.float32]
+Weights: TypeAlias = NDArray[np.float32]
+Table: TypeAlias = Any  # scipy's stubs know no sparse array of either precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +173,13 @@ def _shape(layout: Layout, name: ReplicateTable) -> tuple[int, ...]:
 
 def _begin(layout: Layout, name: ReplicateTable) -> int:
     """Where a table begins in its book."""
-    before = [other for other in REPLICATE_TABLES[: REPLICATE_TABLES.index(name)] if (other in _SMALL) == (name in _SMALL)]
+    before = [
+        other for other in REPLICATE_TABLES[: REPLICATE_TABLES.index(name)] if (other in _SMALL) == (name in _SMALL)
+    ]
     return sum(math.prod(_shape(layout, other)) for other in before)
 
 
-def _stacked(
-    layout: Layout, lines: Mapping[ReplicateTable, Sequence[Lines]], entries: int, customers: int
-) -> sparse.csc_array[np.float32 | np.float64]:
+def _stacked(layout: Layout, lines: Mapping[ReplicateTable, Sequence[Lines]], entries: int, customers: int) -> Table:
     """Lines of several tables as one, shape [entry, customer]; single precision when all sums will fit into it."""
     flat = [(line, _begin(layout, name)) for name, some in lines.items() for line in some]
     largest = sum(len(line.entry) if line.amount is None else float(np.abs(line.amount).sum()) for line, _ in flat)
@@ -198,9 +200,7 @@ def _stacked(
     return sparse.csc_array((amount[order], entry[order], starts), shape=(entries, customers))
 
 
-def _part(
-    table: sparse.csc_array[np.float32 | np.float64], begin: int, end: int, weights: Weights
-) -> NDArray[np.float32 | np.float64] | None:
+def _part(table: Table, begin: int, end: int, weights: Weights) -> NDArray[np.float32 | np.float64] | None:
     """Weighed sums over the columns `begin` to `end` - 1 of a table; None when they are empty."""
     low, high = int(table.indptr[begin]), int(table.indptr[end])
     if low == high:
@@ -211,4 +211,5 @@ def _part(
         starts, weights = np.append(starts[who], high - low), weights[who]
     shape = (table.shape[0], len(weights))
     part = sparse.csc_array((table.data[low:high], table.indices[low:high], starts), shape=shape)
-    return part @ weights.astype(table.dtype, copy=False)
+    sums: NDArray[np.float32 | np.float64] = part @ weights.astype(table.dtype, copy=False)
+    return sums

@@ -15,11 +15,11 @@ from rechannel.vocabulary.estimate import FloatArray
 CHANNEL_BITS = 6
 ORDER_BIT = 1 << CHANNEL_BITS
 CODE_BITS = CHANNEL_BITS + 1
-"""A packed touch is (time << CODE_BITS) | (order ? ORDER_BIT : 0) | channel, so that its order is the contract's."""
+"""A packed touch is (time << CODE_BITS) | (order ? ORDER_BIT : 0) | channel: sorted, it is in the contract's order."""
 PAIRS_AT_ONCE = 1 << 20
 
 HALVING = tuple(round((1 << 40) * (-math.log(2)) ** k / math.factorial(k)) for k in range(15))
-"""2^40 x 2^-f = sum of HALVING[k] f^k for f in [0, 1), to 3e-12. Whole coefficients and Horner's rule in double precision
+"""2^40 x 2^-f = sum of HALVING[k] f^k for f in [0, 1), to 3e-12. Whole coefficients and Horner's rule in doubles
 give the same bits on every engine; exp() does not."""
 
 
@@ -207,7 +207,7 @@ def decay_shares(age: IntArray, some: Steps, half_life: float) -> FloatArray:
         weight *= part
         weight += float(coefficient)
     kept = np.floor(weight).astype(np.int64) >> np.minimum(whole, 62).astype(np.int64)
-    return kept / np.add.reduceat(kept, some.start)[some.of]
+    return np.asarray(kept / np.add.reduceat(kept, some.start)[some.of], np.float64)
 
 
 def shared_out(amount: IntArray, share: FloatArray, some: Steps) -> IntArray:

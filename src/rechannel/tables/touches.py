@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rechannel.source.engine import MEMORY_MB, locked_engine, quoted
+from rechannel.source.engine import locked_engine, quoted
 from rechannel.tables.fold import Touches, fold
 from rechannel.tables.journeyrules import (
     BLANK,
@@ -28,6 +27,8 @@ from rechannel.tables.sessions import CODE_BITS, ORDER_BIT
 from rechannel.vocabulary.errors import CallError, RechannelError
 
 ROWS_AT_ONCE = 1 << 18
+MEMORY_MB = 1024
+"""Memory of the sort."""
 Told = Callable[[int, int], None]
 """Called with rows done and rows of the log."""
 
@@ -84,18 +85,16 @@ def fold_touches(
     >>> tables.counts["sessions"], tables.distinct_paths  # doctest: +SKIP
     """
     wanted, chosen = rules or JourneyRules(), bootstrap or Bootstrap()
-    with tempfile.TemporaryDirectory(prefix="rechannel-") as spill:
-        with locked_engine(touches.files, memory_mb, Path(spill)) as connection:
-            log, has_value = read_log(connection, touches, wanted)
-            log.fits(wanted)
-            query = _ordered(touches, log, wanted, has_value, shard or Shard())
-            batches = _whole_customers(_batches(connection, query), log, wanted, tell)
-            return fold(batches, log, wanted, chosen)
+    with locked_engine(touches.files, memory_mb) as connection:
+        log, has_value = read_log(connection, touches, wanted)
+        log.fits(wanted)
+        if tell:
+            tell(0, log.rows)
+        query = _ordered(touches, log, wanted, has_value, shard or Shard())
+        return fold(_whole_customers(_batches(connection, query), log, wanted, tell), log, wanted, chosen)
 
 
-def read_log(
-    connection: duckdb.DuckDBPyConnection, touches: TouchFiles, rules: JourneyRules
-) -> tuple[Log, bool]:
+def read_log(connection: duckdb.DuckDBPyConnection, touches: TouchFiles, rules: JourneyRules) -> tuple[Log, bool]:
     """Channels, days and rows of a log, and whether it has order values.
 
     Raises

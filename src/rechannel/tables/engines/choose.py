@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import pyarrow as pa
 
 from rechannel.source.config import EngineSource
@@ -44,9 +41,8 @@ def daily_case(case: CaseFolder, rules: JourneyRules | None = None) -> pa.Table:
     if source.kind != "duckdb":
         return daily_on(connect(source), rules)
     touches = _stored(case)
-    with tempfile.TemporaryDirectory(prefix="rechannel-") as spill:
-        with locked_engine(touches.files, spill=Path(spill)) as connection:
-            return daily_on(DuckEngine(connection, touches.relation), rules)
+    with locked_engine(touches.files) as connection:
+        return daily_on(DuckEngine(connection, touches.relation), rules)
 
 
 def connect(source: EngineSource) -> Engine:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rechannel.tables.engines.sql import Step
 from rechannel.vocabulary.errors import CallError, MissingPart
 
-USER, PASSWORD = "RECHANNEL_ENGINE_USER", "RECHANNEL_ENGINE_PASSWORD"  # noqa: S105 (names of variables)
+USER, PASSWORD = "RECHANNEL_ENGINE_USER", "RECHANNEL_ENGINE_PASSWORD"
 Query = Callable[[str], Sequence[Sequence[object]]]
 
 
@@ -126,7 +126,8 @@ def clickhouse_engine(url: str, table: str, timezone: str = "") -> ClickHouseEng
 
     def query(text: str) -> Sequence[Sequence[object]]:
         try:
-            return client.query(text).result_rows
+            found: Sequence[Sequence[object]] = client.query(text).result_rows
+            return found
         except (ClickHouseError, OSError) as error:
             raise CallError("RC362", engine="clickhouse", reason=(str(error).splitlines() or [""])[0][:200]) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 
@@ -55,7 +55,7 @@ class DuckEngine:
 
     connection: duckdb.DuckDBPyConnection
     table: str
-    dialect: DuckDialect = DuckDialect()
+    dialect: DuckDialect = field(default_factory=DuckDialect)
 
     def columns(self) -> tuple[str, ...]:
         """Columns of the table."""

@@ -22,7 +22,7 @@ from rechannel.tables.journeyrules import (
     Layout,
     Log,
 )
-from rechannel.tables.journeys import JourneyTables, KeyedSums, length_key, length_parts, members_of, set_key
+from rechannel.tables.journeys import JourneyTables, KeyedSums, length_key, members_of, set_key
 from rechannel.tables.lengths import heuristic_sums
 from rechannel.tables.replicates import Replicates
 from rechannel.vocabulary.errors import CallError
@@ -234,11 +234,11 @@ class _Assembly:
             unit = 1 if kind == "value" else DECAY_UNIT
             for name, sums in heuristics.items():
                 scaled = sums[:, place] * (1 if name == "time_decay" else unit)
-                np.add.at(table, (shard, place, HEURISTICS.index(name), period, channel), scaled)
+                np.add.at(table[:, place, HEURISTICS.index(name)], (shard, period, channel), scaled)
             each = unit * set_rows[:, 3 + place] / np.maximum(inside.sum(axis=1), 1)
             row, member = np.nonzero(inside)
-            at = (set_rows[row, 0], place, HEURISTICS.index("shapley"), when[row], member)
-            np.add.at(table, at, each[row])
+            shares = table[:, place, HEURISTICS.index("shapley")]
+            np.add.at(shares, (set_rows[row, 0], when[row], member.astype(np.int64)), each[row])
         return np.rint(table).astype(np.int64)
 
 

@@ -126,7 +126,8 @@ class Script:
         size = self.layout.channels
         bought = f"""SELECT part, period, CASE WHEN is_first = 1 THEN {size} ELSE before END AS b, c,
             CASE WHEN is_last = 1 THEN {size} ELSE after END AS a FROM placed"""
-        lost = f"SELECT part, {self._period('last_t')} AS period, before AS b, c, after AS a FROM session WHERE {_NO_ORDER}"
+        lost = f"""SELECT part, {self._period("last_t")} AS period, before AS b, c, after AS a
+            FROM session WHERE {_NO_ORDER}"""
         return f"""{self._with("placed")} SELECT part, period, b, c, a, count(*) AS n
             FROM ({bought} UNION ALL {lost}) AS moves GROUP BY part, period, b, c, a"""
 
@@ -246,7 +247,7 @@ class Script:
                 WHERE s.t <= x.t AND s.t >= x.t - {rules.lookback}""",
             "path": f"""SELECT who, o, part, period, v, is_new, count(*) AS length, max(k) AS last_k, max(t) AS last_t,
                 sum(DISTINCT {dialect.bit("c")}) AS held FROM step GROUP BY who, o, part, period, v, is_new""",
-            "placed": f"""SELECT s.who AS who, s.part AS part, s.o AS o, s.period AS period, s.v AS v,
+            "placed": """SELECT s.who AS who, s.part AS part, s.o AS o, s.period AS period, s.v AS v,
                 s.is_new AS is_new, s.t AS t, s.c AS c, s.before AS before, s.after AS after, p.length AS length,
                 p.last_t AS last_t, CASE WHEN s.k = p.last_k - p.length + 1 THEN 1 ELSE 0 END AS is_first,
                 CASE WHEN s.k = p.last_k THEN 1 ELSE 0 END AS is_last
@@ -254,7 +255,7 @@ class Script:
             "halved": f"""SELECT who, part, o, period, v, is_new, c, length, is_first, is_last,
                 floor({halvings}) AS whole_of, {halvings} - floor({halvings}) AS part_of FROM placed""",
             "weighed": f"""SELECT who, part, o, period, v, is_new, c, length, is_first, is_last,
-                {dialect.half(whole(f"floor({weight})"), f"CASE WHEN whole_of < 62 THEN whole_of ELSE 62 END")} AS w
+                {dialect.half(whole(f"floor({weight})"), "CASE WHEN whole_of < 62 THEN whole_of ELSE 62 END")} AS w
                 FROM halved""",
             "summed": "SELECT *, sum(w) OVER (PARTITION BY who, o) AS all_w FROM weighed",
             "shared": f"""SELECT who, part, o, period, v, is_new, c, length, is_first, is_last,
@@ -266,7 +267,8 @@ class Script:
             "used": f"""SELECT who, part, c, count(*) AS n, min(visits_of) AS visits, min(first_of) AS first_c,
                 min(first_at) AS first_t, sum(CASE WHEN t < {known} THEN 1 ELSE 0 END) AS early
                 FROM (SELECT who, part, t, c, count(*) OVER (PARTITION BY who) AS visits_of, first_t AS first_at,
-                    min(CASE WHEN k = 1 THEN c ELSE {size} END) OVER (PARTITION BY who) AS first_of FROM session) AS opened
+                    min(CASE WHEN k = 1 THEN c ELSE {size} END) OVER (PARTITION BY who) AS first_of
+                    FROM session) AS opened
                 GROUP BY who, part, c""",
             "cohort": f"""SELECT who, part, c AS entered, t AS begins,
                 CASE WHEN {full} < {MOST_AGES} THEN {full} ELSE {MOST_AGES} END AS seen
