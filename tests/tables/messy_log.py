@@ -38,7 +38,7 @@ def messy_log(seed: int, customers: int = 120) -> list[Row]:
             if rng.random() < 0.3:
                 mine.append((who, at, mine[-1][2], "order", rng.choice((None, 12.5, 80.0))))
         if rng.random() < 0.05:
-            mine = [row for row in mine if row[3] == "order"]
+            mine = [row for row in mine if row[3] == "order"] or mine
         mine += [rng.choice(mine) for _ in range(rng.choice((0, 0, 1, 3))) if mine]
         rows += mine
     rng.shuffle(rows)
