@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import kills, null_series, page, placebo_panels, twins, world_ranks
+from benchmarks import journeys, kills, null_series, page, placebo_panels, twins, world_ranks
 
 RESULTS = Path(__file__).parent / "results"
 SERIES_PER_CELL = 1000
@@ -64,12 +64,17 @@ def store_kills() -> dict[str, object]:
     return kills.run(KILLS)
 
 
+def journey_logs() -> dict[str, object]:
+    return journeys.run()
+
+
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "null": null,
     "panels": panels,
     "twins": twin_closures,
     "ranks": ranks,
     "kills": store_kills,
+    "journeys": journey_logs,
 }
 
 
