@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import door_cases, imports, kills, null_series, page, placebo_panels, twins, world_ranks
+from benchmarks import door_cases, imports, journeys, kills, null_series, page, placebo_panels, twins, world_ranks
 
 RESULTS = Path(__file__).parent / "results"
 SERIES_PER_CELL = 1000
@@ -69,6 +69,10 @@ def door() -> dict[str, object]:
     return door_cases.run(DOOR_CASES)
 
 
+def journey_logs() -> dict[str, object]:
+    return journeys.run()
+
+
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "null": null,
     "panels": panels,
@@ -77,6 +81,7 @@ SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "kills": store_kills,
     "door": door,
     "imports": imports.run,
+    "journeys": journey_logs,
 }
 
 
