@@ -220,6 +220,8 @@ def _cell(cell: Mapping[str, Any] | None) -> str:
     if "failed" in cell:
         return "failed"
     return f"{cell['cpu_seconds']:.2f} ({cell['peak_mb']:,})"
+
+
 PARTS = {
     "null": null_part,
     "panels": panels_part,
@@ -228,16 +230,7 @@ PARTS = {
     "kills": kills_part,
     "door": door_part,
     "imports": imports_part,
-
-
     "journeys": journeys_part,
-
-
-PARTS = {
-    "door": door_part,
-    "imports": imports_part,
-    "journeys": journeys_part,
-}
 }
 
 
