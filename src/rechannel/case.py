@@ -16,6 +16,7 @@ from rechannel.answers.exposure import HORIZON as EXPOSURE_HORIZON
 from rechannel.answers.exposure import answer_exposure
 from rechannel.answers.hindsight import refuse_impact
 from rechannel.answers.impact import ImpactQuestion, answer_impact
+from rechannel.answers.journeys import REPLICATES, JourneyRules, Journeys, Told, journeys_of
 from rechannel.answers.money import Money, money_on, of_one_market
 from rechannel.answers.record import answer_record
 from rechannel.answers.worth import WorthQuestion, answer_worth
@@ -230,6 +231,12 @@ class Case:
             currency=self.config.currency,
             provenance=self._provenance(),
         )
+
+    def journeys(
+        self, rules: JourneyRules | None = None, replicates: int = REPLICATES, tell: Told | None = None
+    ) -> Journeys:
+        """Which channels stand on the paths to orders? See `answers.journeys.journeys_of` (CallError RC364)."""
+        return journeys_of(self.folder, rules, replicates, self._provenance(), tell)
 
     def record(self) -> Answer:
         """What can the public record say, and what not? See `answers.record.answer_record`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,21 +18,20 @@ from rechannel.source.join import JoinedPanel, Origin, Piece, join_daily, stack
 from rechannel.source.mapping import bare
 from rechannel.source.placing import ReadFile, Reading, read_members
 from rechannel.source.products import Counts, Export, Product
-from rechannel.source.read import file_sha256
+from rechannel.source.progress import Bars
+from rechannel.source.read import file_sha256, split_part
 from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP, Channel, Metric
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
 SUFFIXES = frozenset(
     {
         *(".csv", ".tsv", ".txt", ".xlsx", ".xls", ".xlsm", ".parquet", ".pq"),
-        *(".json", ".jsonl", ".ndjson", ".duckdb", ".db", ".ddb", ".gz", ".zip"),
+        *(".json", ".jsonl", ".ndjson", ".duckdb", ".zip", ".sql"),
     }
 )
 """What is read of a folder; other files in it are named and left."""
 ALIKE_SHOWN = {"refuse": 20, "warning": 3, "note": 1}
 """Files for which one and the same remark is printed; the rest are counted."""
-Progress = Callable[[int, int, str], None]
-"""Files done, files in all, name of the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def files_of(given: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = (one for one in path.rglob("*") if one.is_file())
             found += sorted(one for one in inside if not one.name.startswith((".", "~$")))
-        elif path.is_file():
+        elif split_part(path)[0].is_file():
             found.append(path)
         else:
             raise CallError("RC310", path=str(path))
@@ -104,7 +103,8 @@ def assemble(
     channels: Sequence[Channel] = (),
     existing: pa.Table | None = None,
     salt: str = "",
-    progress: Progress | None = None,
+    connections: Mapping[str, object] | None = None,
+    bars: Bars | None = None,
 ) -> Assembly:
     """Read every file, place it, and join all that is daily into one panel.
 
@@ -124,6 +124,10 @@ def assemble(
         The panel of a case that the files are an addition to; None for a new case.
     salt
         Salt of the customer hash; empty = made of the files.
+    connections
+        The `[connections]` of case.toml, for `.sql` files.
+    bars
+        Asked for whom to tell about each file.
 
     Raises
     ------
@@ -134,27 +138,24 @@ def assemble(
     """
     named = {path: table for table, path in (tables or {}).items()}
     paths = files_of([*given, *named])
-    hashes = {path: file_sha256(path) for path in paths}
+    hashes = {path: file_sha256(split_part(path)[0]) for path in paths}
     salt = salt or hashlib.sha256("".join(["salt:", *sorted(hashes.values())]).encode()).hexdigest()
     known = _channels_of(products, channels)
-    reading = Reading(rules, products, known, salt)
+    reading = Reading(rules, products, known, salt, connections or {})
     files: list[ReadFile] = []
     pieces: list[Piece] = []
     refused: list[Fault] = []
     said: list[Fault] = []
     for place, path in enumerate(paths):
-        if progress:
-            progress(place, len(paths), path.name)
         if path not in (*given, *named) and not SUFFIXES.intersection(path.suffixes or (path.suffix.lower(),)):
             files.append(ReadFile(path.name, unplaced="suffix"))
             continue
-        for read, parts, faults in read_members(path, hashes[path], reading, named.get(path)):
+        tell = bars(path.name, place, len(paths)) if bars else None
+        for read, parts, faults in read_members(path, hashes[path], reading, named.get(path), tell):
             files.append(read)
             pieces += parts
             refused += faults.refused()
             said += () if faults.refusals else _as_expected(read, faults.ordered())
-    if progress:
-        progress(len(paths), len(paths), "")
     if refused:
         raise FileRefused(refused)
     if not pieces:

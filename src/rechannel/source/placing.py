@@ -18,7 +18,8 @@ from rechannel.source.faultlist import FaultList
 from rechannel.source.join import Piece
 from rechannel.source.mapping import bare, synonyms
 from rechannel.source.products import Export, Product, Reason, recognised
-from rechannel.source.read import Header, load_raw
+from rechannel.source.progress import Progress
+from rechannel.source.read import Header, load_raw, split_part
 from rechannel.source.shape import shape
 from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP, Channel
 
@@ -58,16 +59,17 @@ class ReadFile:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What every file is read with: the rules of the case, mapping files, names of channels, salt of customers."""
+    """What every file is read with: rules of the case, mapping files, channels, salt of customers, connections."""
 
     rules: Rules
     products: Sequence[Product]
     channels: Sequence[Channel]
     salt: str
+    connections: Mapping[str, object]
 
 
 def read_members(
-    path: Path, sha256: str, reading: Reading, table: TableName | None
+    path: Path, sha256: str, reading: Reading, table: TableName | None, progress: Progress | None = None
 ) -> Iterator[tuple[ReadFile, list[Piece], FaultList]]:
     """How a file was taken, its rows, and what is to be said; every file of an archive in turn.
 
@@ -75,10 +77,12 @@ def read_members(
     ----------
     table
         Canonical table that the user says it is; None = to be found out.
+    progress
+        Told how far the reading has come.
     """
     if not is_archive(path):
         faults = FaultList(path.name)
-        yield *_read(path, path.name, sha256, reading, table, faults), faults
+        yield *_read(path, path.name, sha256, reading, table, faults, progress), faults
         return
     whole = FaultList(path.name)
     with unpacked(path, whole) as members:
@@ -87,15 +91,22 @@ def read_members(
         for member in members:
             name = f"{path.name}/{member.name}"
             faults = FaultList(name)
-            yield *_read(member, name, sha256, reading, table, faults), faults
+            yield *_read(member, name, sha256, reading, table, faults, progress), faults
 
 
 def _read(
-    path: Path, name: str, sha256: str, reading: Reading, table: TableName | None, faults: FaultList
+    path: Path,
+    name: str,
+    sha256: str,
+    reading: Reading,
+    table: TableName | None,
+    faults: FaultList,
+    progress: Progress | None,
 ) -> tuple[ReadFile, list[Piece]]:
     """One file: what it is, and its rows; refusals are in `faults`."""
-    with locked_engine([path]) as connection:
-        header = load_raw(connection, path, faults)
+    file, part = split_part(path)
+    with locked_engine([file]) as connection:
+        header = load_raw(connection, file, faults, part=part, connections=reading.connections, progress=progress)
         if header is None:
             return ReadFile(name), []
         table = table or canonical_table(header.names, exactly=True)

@@ -13,8 +13,8 @@ from typing import Literal, get_args
 
 from rechannel.source.channelrules import table_rows
 from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
-from rechannel.source.mapping import bare, folded
-from rechannel.vocabulary.channel import Channel
+from rechannel.source.mapping import bare
+from rechannel.vocabulary.channel import Channel, folded
 from rechannel.vocabulary.errors import CallError
 from rechannel.vocabulary.wording import LANGUAGES
 

@@ -18,13 +18,13 @@ from rechannel.source.contract import TABLES, Table, TableName
 from rechannel.source.engine import named, quoted
 from rechannel.source.faultlist import FaultList
 from rechannel.source.logs import EVENT_SHEET, ORDER_SHEET, events_per_day, orders_per_day
-from rechannel.source.mapping import HeaderMapping, folded
+from rechannel.source.mapping import HeaderMapping
 from rechannel.source.products import ADDITIVE, SOURCE_FIELDS, Export, Headers, Reason
 from rechannel.source.read import RAW, Header
-from rechannel.vocabulary.channel import METRICS, Channel
+from rechannel.vocabulary.channel import METRICS, Channel, folded
 
-LOADED = "loaded_rows"
-"""DuckDB table: the rows of the file as read, kept while groups of columns are placed."""
+LOADED = "rows_of_file"
+"""DuckDB view: the rows of the file as read, kept while groups of columns are placed."""
 _SUMS = ", ".join(quoted(word) for word in ("全部", "汇总", "合计", "总计", "整体", "-", "all", "total"))
 """What a finer level of a source tree says on the row that is the sum of a branch."""
 
@@ -69,7 +69,7 @@ def shape(
     salt
         Salt of the customer hash; empty leaves ids as they are.
     """
-    connection.execute(f"DROP TABLE IF EXISTS {LOADED}; ALTER TABLE {RAW} RENAME TO {LOADED}")
+    connection.execute(f"DROP VIEW IF EXISTS {LOADED}; ALTER VIEW {RAW} RENAME TO {LOADED}")
     return _Shaper(connection, header, Headers(header.names), export, channels, rules, faults).shaped(salt)
 
 
