@@ -224,6 +224,14 @@ def test_a_folder_that_may_not_be_read_or_is_gone(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("body", [b"", b"\n \n", b"\0" * 100, b"\xef\xbb\xbf", b"\xff\xfe"])
+def test_an_empty_case_toml_is_no_case_without_tables(tmp_path: Path, body: bytes) -> None:
+    folder = make(tmp_path / "c")
+    (folder / "case.toml").write_bytes(body)
+    with pytest.raises(CaseError, match="RC203"):
+        open_case_folder(folder)
+
+
 def test_ranges_of_case_toml(tmp_path: Path) -> None:
     given = {"retained": Assumption(0.2, 0.6, "panel of experts", "share")}
     made = create_case(

@@ -298,10 +298,10 @@ def read_text(folder: Path) -> str:
     Raises
     ------
     CaseError
-        RC202: no case.toml; RC203: not UTF-8; RC215: it may not be read.
+        RC202: no case.toml; RC203: not UTF-8, or empty; RC215: it may not be read.
     """
     try:
-        return (folder / FILE_NAME).read_bytes().decode("utf-8-sig")
+        text = (folder / FILE_NAME).read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise CaseError("RC202", path=str(folder)) from None
     except OSError as error:
@@ -309,6 +309,9 @@ def read_text(folder: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise CaseError("RC203", line=str(line), column="1", detail="not UTF-8") from None
+    if not text.strip(" \t\r\n\0"):  # what a crash of the machine can leave of a file
+        raise CaseError("RC203", line="1", column="1", detail="the file is empty")
+    return text
 
 
 def read_config(folder: Path) -> CaseConfig:
