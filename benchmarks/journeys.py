@@ -26,6 +26,9 @@ PEERS = "RECHANNEL_PEERS"
 WHERE = "RECHANNEL_BENCH"
 """Folder for the logs (7 GB per 100 million rows with what is spilled); the system's temporary folder otherwise."""
 AT_ONCE = 500_000
+PEER_ROWS = 10_000_000
+TWIN_ROWS = 1_000_000
+"""The twin is written to be right everywhere, not fast: it recomputes its steps for every table."""
 
 
 def make_log(path: Path, rows: int, seed: int = 1) -> None:
@@ -219,7 +222,7 @@ print(json.dumps({{"cpu_seconds": round(time.process_time() - spent, 2),
 
 
 def run(sizes: tuple[int, ...] = ROWS) -> dict[str, object]:
-    """Every measure on logs of every size; peers and the twin up to 10 million rows."""
+    """Every measure on logs of every size; peers up to `PEER_ROWS`, the twin up to `TWIN_ROWS`."""
     base = Path(tempfile.mkdtemp(prefix="journeys-", dir=os.environ.get(WHERE)))
     result: dict[str, object] = {"memory_mb": MEMORY_MB, "replicates": REPLICATES}
     try:
@@ -228,10 +231,10 @@ def run(sizes: tuple[int, ...] = ROWS) -> dict[str, object]:
             make_log(log, rows)
             cells: dict[str, object] = {"megabytes": round(log.stat().st_size / 1e6)}
             for name in MEASURES:
-                if name != "SQL twin" or rows <= 10_000_000:
+                if name != "SQL twin" or rows <= TWIN_ROWS:
                     cells[name] = _own(name, log)
             for name in PEER_SCRIPTS:
-                cells[name] = _peer(name, log) if rows <= 10_000_000 else None
+                cells[name] = _peer(name, log) if rows <= PEER_ROWS else None
             result[str(rows)] = cells
             log.unlink()
             print(f"journeys: {rows:,} rows measured", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 import numpy as np
 import pyarrow as pa
 
-from rechannel.tables.engines.sql import Dialect, Script, survey
+from rechannel.tables.engines.sql import COUNTED, Dialect, Script, survey
 from rechannel.tables.journeyrules import (
     COUNTS,
     DECAY_UNIT,
@@ -93,10 +93,7 @@ def fold_on(
     queries = ("counts", "transitions", "channel_sets", "by_length", "overlap", "alone", "retention", "distinct_paths")
     found: dict[str, IntArray] = {}
     for done, name in enumerate(queries, start=1):
-        rows = engine.rows(getattr(script, name)())
-        if name == "counts":
-            rows = [(_COUNTED.index(str(row[0])), *row[1:]) for row in rows]
-        found[name] = _integers(rows)
+        found[name] = _integers(engine.rows(getattr(script, name)()))
         if tell:
             tell(done, len(queries))
     return _Assembly(script, found, asked).tables()
@@ -127,9 +124,6 @@ def daily_on(engine: Engine, rules: JourneyRules | None = None) -> pa.Table:
     if script.has_value:
         columns["gmv"] = pa.array(rows[:, 5] / 10**chosen.decimals)
     return pa.table(columns)
-
-
-_COUNTED = ("rows", "distinct", *COUNTS[2:])
 
 
 def _script(engine: Engine, rules: JourneyRules, shards: int) -> Script:
@@ -169,8 +163,8 @@ class _Assembly:
     def tables(self) -> JourneyTables:
         """Sums over the shards, and replicates that draw shards."""
         layout, pairs = self.layout, self.pairs
-        counted = self._dense("counts", (self.shards, len(_COUNTED)), (1, 0), 2)
-        counts = {name: int(counted[:, place].sum()) for place, name in enumerate(_COUNTED)}
+        counted = self.found["counts"].sum(axis=0)[1:]
+        counts = {name: int(count) for name, count in zip(COUNTED, counted, strict=True)}
         counts["duplicates"] = counts["rows"] - counts.pop("distinct")
         triples = self._dense("transitions", (self.shards, *pairs.transitions), (0, 1, 2, 3, 4), 5)
         moves = triples if layout.order == 2 else np.stack([_order_one(one, layout) for one in triples])

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from rechannel.tables.journeyrules import (
     BLANK,
+    COUNTS,
     DAY,
     DECAY_UNIT,
     LARGEST_VALUE,
@@ -24,6 +25,8 @@ from rechannel.tables.journeyrules import (
 from rechannel.tables.sessions import HALVING
 
 Step = Literal["lag", "lead"]
+COUNTED = ("rows", "distinct", *COUNTS[2:])
+"""What is counted: `distinct` rows are those that are left once exact repeats are dropped."""
 
 
 class Dialect(Protocol):
@@ -97,23 +100,29 @@ class Script:
         return Layout(len(self.log.channels), self.rules.periods, 2)
 
     def counts(self) -> str:
-        """name, shard, count."""
-        parts = {
-            "rows": f"SELECT {self.dialect.shard('customer', self.shards)} AS part FROM {self.table}",
-            "distinct": "SELECT part FROM touch",
-            "visits": "SELECT part FROM touch WHERE e = 0",
-            "sessions": "SELECT part FROM session",
-            "orders": "SELECT part FROM ordered",
-            "attributed": "SELECT part FROM path",
-            "customers": "SELECT DISTINCT who, part FROM touch",
-            "buyers": "SELECT DISTINCT who, part FROM ordered",
-            "lost": f"SELECT part FROM session WHERE k = 1 AND {_NO_ORDER}",
+        """shard, then the counts of `COUNTED`; a shard has several rows, which add up."""
+        total, whole = self.dialect.total, self.dialect.whole
+        buyer = "CASE WHEN e = 1 THEN who END"
+        found = {
+            f"(SELECT {self.dialect.shard('customer', self.shards)} AS part FROM {self.table}) AS given": {
+                "rows": "count(*)"
+            },
+            "touch": {
+                "distinct": "count(*)",
+                "visits": total("1 - e"),
+                "orders": total("e"),
+                "customers": "count(DISTINCT who)",
+                "buyers": f"count(DISTINCT {buyer})",
+            },
+            "session": {"sessions": "count(*)"},
+            f"(SELECT part FROM session WHERE k = 1 AND {_NO_ORDER}) AS unsold": {"lost": "count(*)"},
+            "path": {"attributed": "count(*)"},
         }
-        listed = [
-            f"SELECT '{name}' AS name, part, count(*) AS n FROM ({query}) AS {name}_rows GROUP BY part"
-            for name, query in parts.items()
-        ]
-        return self._with("path") + "\nUNION ALL ".join(listed)
+        queries = []
+        for source, columns in found.items():
+            listed = ", ".join(f"{whole(columns.get(name, '0'))} AS {name}_n" for name in COUNTED)
+            queries.append(f"SELECT part, {listed} FROM {source} GROUP BY part")
+        return self._with("path") + "\nUNION ALL ".join(queries)
 
     def distinct_paths(self) -> str:
         """One number."""
