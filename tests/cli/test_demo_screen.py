@@ -150,7 +150,7 @@ def small_twin(monkeypatch: pytest.MonkeyPatch) -> None:
         }
         for name, body in tables.items():
             (folder / f"{name}.csv").write_text(body + "\n", encoding="utf-8")
-        (folder / "truth.json").write_text('{"horizons": {}}', encoding="utf-8")
+        (folder / "truth.json").write_text('{"horizons": {}, "worth": {}}', encoding="utf-8")
         paths = {name: folder / f"{name}.csv" for name in tables}
         return TwinFiles(
             folder=folder,
