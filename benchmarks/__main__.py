@@ -1,4 +1,4 @@
-"""Run the long series, write `benchmarks/results/*.json`: `python -m benchmarks [null|panels|twins|ranks|door|imports|page] ...`."""
+"""Run the long series, or those named; write `benchmarks/results/*.json`: `python -m benchmarks [NAME|page] ...`."""
 
 from __future__ import annotations
 

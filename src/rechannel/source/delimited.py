@@ -29,7 +29,7 @@ from rechannel.source.layout import SAMPLE_ROWS, Record, find_layout
 
 _CHUNK = 1 << 20
 _SEPARATOR_LINES = 50
-_SEPARATORS = {";": "semicolon", "\t": "tab", "|": "bar"}
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +65,16 @@ class _Scan:
 
 
 def load_delimited(
-    connection: duckdb.DuckDBPyConnection, path: Path, faults: FaultList, block: int | None
+    connection: duckdb.DuckDBPyConnection, path: Path, faults: FaultList, block: int | None, usual: str = ","
 ) -> Header | None:
-    """Read a UTF-8 file, which the engine may read, into `raw`.
+    """Read a UTF-8 file, which the engine may read, into `raw`; a separator that is not the usual one is a warning.
 
     A well-formed file goes through DuckDB alone. Only when its record count does not equal the line count (quoted line
     breaks, blank lines, ragged rows, open quotes, several tables) is it read record by record.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         separator = _separator(stream)
-    if separator != ",":
+    if separator != usual:
         faults.add("RC117", "warning", line=1, separator=separator.replace("\t", "TAB"), name=_SEPARATORS[separator])
     try:
         layout = find_layout(list(islice(_records(path, separator), SAMPLE_ROWS)))
@@ -119,7 +119,7 @@ def _scan(path: Path, separator: str, above: int, faults: FaultList) -> _Scan | 
     blanks = [letter.encode() for letter in BLANKS if letter not in "\r\n" + separator]
     with path.open("rb") as stream:
         for _ in range(above):
-            line = stream.readline()
+            line = stream.readline(_CHUNK)
             if b"\0" in line:
                 faults.add("RC103", "refuse", line=lines + 1)
                 return None
@@ -155,7 +155,7 @@ def _separator(stream: io.TextIOBase) -> str:
     """The separator that cuts most of the first lines into the same number of cells; a comma in doubt."""
     lines = list(islice((line for line in stream if line.strip() and not line.startswith("#")), _SEPARATOR_LINES))
     best, most = ",", 0
-    for separator in (",", *_SEPARATORS):
+    for separator in _SEPARATORS:
         if not any(separator in line for line in lines):
             continue
         try:
