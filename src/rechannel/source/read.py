@@ -102,13 +102,13 @@ def load_raw(
         elif suffix == ".sql":
             header = load_query(connection, path, faults, connections)
         elif start[:4] == b"PK\x03\x04" and suffix in _WORKBOOKS:
-            header = load_workbook(connection, path, faults, part, block)
+            header = load_workbook(connection, path, faults, part, block, progress)
         elif _is_something_else(start, path, faults):
             header = None
         else:
             usual = "\t" if suffix in (".tsv", ".tab") else ","
             with _in_utf8(connection, path, faults) as text:
-                header = load_delimited(connection, text, faults, block, usual) if text else None
+                header = load_delimited(connection, text, faults, block, usual, progress) if text else None
         return _with_rows(connection, header, faults)
 
 
