@@ -1,4 +1,4 @@
-"""Run the long series, or those named; write `benchmarks/results/*.json`: `python -m benchmarks [NAME|page] ...`."""
+"""Run the long series, write `benchmarks/results/*.json`: `python -m benchmarks [SERIES|page] ...`, see `SERIES`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import door_cases, imports, null_series, page, placebo_panels, twins, world_ranks
+from benchmarks import door_cases, imports, journeys, kills, null_series, page, placebo_panels, twins, world_ranks
 
 RESULTS = Path(__file__).parent / "results"
 SERIES_PER_CELL = 1000
 PANELS_PER_FAMILY = 120
 TWINS = 30
 RANK_RUNS = 300
+KILLS = 500
 DOOR_CASES = 10_000
 PAGE_ONLY = "page"
 
@@ -60,8 +61,16 @@ def ranks() -> dict[str, object]:
     return world_ranks.run(RANK_RUNS)
 
 
+def store_kills() -> dict[str, object]:
+    return kills.run(KILLS)
+
+
 def door() -> dict[str, object]:
     return door_cases.run(DOOR_CASES)
+
+
+def journey_logs() -> dict[str, object]:
+    return journeys.run()
 
 
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
@@ -69,8 +78,10 @@ SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "panels": panels,
     "twins": twin_closures,
     "ranks": ranks,
+    "kills": store_kills,
     "door": door,
     "imports": imports.run,
+    "journeys": journey_logs,
 }
 
 

@@ -19,6 +19,7 @@ from rechannel.cli.main import run
 from rechannel.lab.twin import TwinFiles, twin_spec
 from rechannel.report.facts import CaseFacts, ChannelShare
 from rechannel.source.config import Assumption
+from rechannel.vocabulary.errors import CallError
 from rechannel.vocabulary.estimate import Estimate
 from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
@@ -34,8 +35,10 @@ FACTS = CaseFacts(
     date(2026, 1, 27),
     tuple(ChannelShare(channel, 1 / len(CHANNELS)) for channel in CHANNELS),
 )
+METHODS = ("last_touch", "shapley", "removal")
 TRUTH = {str(HORIZON): {"net_loss": {"visits": 234_388.0}, "before_after": -241_000.0, "retained_own": 0.726}}
-TOLD = Told(FACTS, CLOSED, date(2025, 9, 30), date(2025, 9, 12), TRUTH, demo.MARGIN)
+WORTH = {"period": "2025Q2", "net_loss": {"orders": 9_072.0}}
+TOLD = Told(FACTS, CLOSED, date(2025, 9, 30), date(2025, 9, 12), TRUTH, WORTH, demo.MARGIN)
 
 
 def row(
@@ -44,6 +47,10 @@ def row(
     draws = middle + 0.2 * abs(middle) * np.random.default_rng(1).standard_normal(400)
     method = "last_touch" if metric.startswith("credited") else None
     return answered(metric, unit, draws, grade, Coordinates(HORIZON, channel), method=method)
+
+
+def quarter(metric: str, middle: float, method: str | None) -> Estimate:
+    return replace(row(metric, middle, "orders"), period="2025Q2", method=method, horizon_days=None)
 
 
 def answer(question: str, rows: list[Estimate], evidence: tuple[EvidenceItem, ...] = ()) -> Answer:
@@ -68,12 +75,13 @@ def finished(tmp_path: Path) -> Run:
     for i, name in enumerate(others):
         exposure.append(row("net_loss_visits", 1e6 / (i + 1), channel=name, grade=Grade.D))
         exposure.append(row("credited_visits", 2e6 / (i + 1), channel=name))
+    credited = [quarter("credited_orders", 30_000.0 + place, name) for place, name in enumerate(METHODS)]
     items = tuple(EvidenceItem("exposure", name, Grade.D, {}) for name in others)
     answers = (
         answer("exposure", exposure, items),
         answer("closure", closure),
         answer("impact", [row("net_loss_visits", 188_000.0)]),
-        answer("worth", []),
+        answer("worth", [*credited, quarter("incremental_orders", 5_900.0, None)]),
     )
     return Run(tmp_path, answers, ())
 
@@ -94,7 +102,9 @@ def test_the_screen_says_everything_in_lines_that_fit(
     for said in ("impact", "worth"):
         assert f"{said} {language}." in shown
     scale = {"en": "234K", "zh-Hans": "23.4 万", "zh-Hant": "23.4 萬"}[language]
-    for number in (scale, "73%", "8%–16%", "CNY"):
+    for method in METHODS:
+        assert text(f"report.method.{method}", language) in shown
+    for number in (scale, "9,072", "73%", "8%–16%", "CNY"):
         assert number in shown
     assert text("grade.B", language) in shown
     assert text("report.change.B", language)[:10] in shown
@@ -140,7 +150,7 @@ def small_twin(monkeypatch: pytest.MonkeyPatch) -> None:
         }
         for name, body in tables.items():
             (folder / f"{name}.csv").write_text(body + "\n", encoding="utf-8")
-        (folder / "truth.json").write_text('{"horizons": {}}', encoding="utf-8")
+        (folder / "truth.json").write_text('{"horizons": {}, "worth": {}}', encoding="utf-8")
         paths = {name: folder / f"{name}.csv" for name in tables}
         return TwinFiles(
             folder=folder,
@@ -192,6 +202,6 @@ def test_a_folder_that_is_no_demo_is_not_replaced(tmp_path: Path, capsys: pytest
     assert "RC327" in capsys.readouterr().err
     assert run(["demo", str(tmp_path), "--force"]) == 2
     assert "RC328" in capsys.readouterr().err
-    with pytest.raises(FileNotFoundError), demo_place.made_at(tmp_path / "twin"):
+    with pytest.raises(CallError, match="RC311"), demo_place.made_at(tmp_path / "twin"):
         (tmp_path / "nothing").rename(tmp_path / "something")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["jd_wechat"]

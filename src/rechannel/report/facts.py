@@ -7,7 +7,8 @@ from datetime import date
 
 import numpy as np
 
-from rechannel.source.store import CaseFolder, case_faults, table_span
+from rechannel.source.remarks import table_span
+from rechannel.source.store import CaseFolder, case_faults
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.errors import Fault

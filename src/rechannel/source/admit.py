@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from rechannel.source.cells import TYPED, type_cells
-from rechannel.source.checks import Rules, check_history, check_rows
+from rechannel.source.checks import Rules, check_history, check_markets, check_rows
 from rechannel.source.contract import TABLES, TableName
 from rechannel.source.engine import locked_engine, named, quoted
 from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import drop_raw
 from rechannel.source.mapping import map_header
 from rechannel.source.progress import Progress, told
-from rechannel.source.read import file_sha256, load_raw, split_part
+from rechannel.source.read import Header, file_sha256, load_raw, split_part
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
 _BATCH = 100_000
@@ -27,7 +27,7 @@ _BATCH = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A file that may be used.
+    """A table that may be stored.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Admitted:
     faults
         Warnings and notes.
     original, sha256
-        Name without folder, and SHA-256 of the bytes, of the file.
+        Names without folder, and SHA-256 of the bytes, of the files it came from.
     duplicates
         Exact repeats dropped.
     """
@@ -47,8 +47,8 @@ class Admitted:
     table: TableName
     relation: pa.Table
     faults: tuple[Fault, ...]
-    original: str
-    sha256: str
+    original: tuple[str, ...]
+    sha256: tuple[str, ...]
     duplicates: int
 
 
@@ -106,23 +106,48 @@ def admit(
             header = load_raw(
                 connection, file, faults, part=part, block=block, connections=connections, progress=progress
             )
-            mapping = map_header(header.names, table, header.line, faults) if header is not None else None
-            if header is None or mapping is None or faults.refusals:
+            made = (
+                canonical_rows(connection, header, table, rules, faults, whole=whole, salt=salt, progress=progress)
+                if header is not None
+                else None
+            )
+            if made is None:
                 raise FileRefused(faults.refused())
-            with told(connection, "type", progress):
-                type_cells(connection, TABLES[table], mapping, rules.timezone, faults, separator=header.separator)
-                drop_raw(connection)
-            with told(connection, "check", progress):
-                dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
-            if faults.refusals:
-                raise FileRefused(faults.refused())
-            with told(connection, "keep", progress):
-                relation = _canonical(connection, table, salt)
+            relation, dropped, _ = made
     except OSError as error:
         raise CallError("RC313", path=str(path), reason=error.strerror or str(error)) from error
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
         raise CallError("RC313", path=str(path), reason=str(error).splitlines()[0][:200]) from error
-    return Admitted(table, relation, faults.ordered(), path.name, sha256, dropped)
+    return Admitted(table, relation, faults.ordered(), (path.name,), (sha256,), dropped)
+
+
+def canonical_rows(
+    connection: duckdb.DuckDBPyConnection,
+    header: Header,
+    table: TableName,
+    rules: Rules,
+    faults: FaultList,
+    *,
+    whole: bool,
+    salt: str = "",
+    progress: Progress | None = None,
+) -> tuple[pa.Table, int, Mapping[str, str]] | None:
+    """The rows in `raw` as one canonical table: relation, exact repeats dropped, canonical column -> header.
+
+    None when the file is refused; the reasons are in `faults`.
+    """
+    mapping = map_header(header.names, table, header.line, faults)
+    if faults.refusals:
+        return None
+    with told(connection, "type", progress):
+        type_cells(connection, TABLES[table], mapping, rules.timezone, faults, separator=header.separator)
+        drop_raw(connection)
+    with told(connection, "check", progress):
+        dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
+    if faults.refused():
+        return None
+    with told(connection, "keep", progress):
+        return _canonical(connection, table, salt), dropped, mapping.names
 
 
 def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: str) -> pa.Table:
@@ -153,10 +178,11 @@ def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: st
 
 
 def history_faults(relation: pa.Table, rules: Rules, file: str) -> tuple[Fault, ...]:
-    """History and gaps of a canonical `daily` relation, as if it came from one file."""
+    """History, gaps and markets of a canonical `daily` relation, as if it came from one file."""
     faults = FaultList(file)
     with locked_engine() as connection:
         connection.register("given", relation)
         connection.execute(f"CREATE TABLE {TYPED} AS SELECT *, 0 AS line FROM given")
         check_history(connection, relation.column_names, rules, faults)
+        check_markets(connection, relation.column_names, faults)
     return faults.ordered()

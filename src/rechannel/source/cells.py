@@ -7,6 +7,7 @@ import duckdb
 from rechannel.source.contract import Column, Table
 from rechannel.source.engine import named, quoted
 from rechannel.source.faultlist import FaultList
+from rechannel.source.intake import TOTALS
 from rechannel.source.mapping import HeaderMapping
 from rechannel.source.read import RAW
 from rechannel.source.values import (
@@ -43,7 +44,6 @@ _ONE_CURRENCY = {
     "GBP": "£",
 }
 """Signs and words of one currency."""
-_TOTALS = ("合计", "总计", "小计", "合計", "總計", "小計", "total", "grand total", "subtotal", "sum")
 
 
 def type_cells(
@@ -117,7 +117,7 @@ def _stray_rows(
     """Refuse a second header row and total rows; SQL list of their lines, so that their cells are not named too."""
     lines = [0]
     keys = [f"c{mapping.positions[column.name]}" for column in present if column.key]
-    words = ", ".join(quoted(word) for word in _TOTALS)
+    words = ", ".join(quoted(word) for word in TOTALS)
     dates = [
         f"c{mapping.positions[column.name]}" for column in present if column.type in ("date", "time") and column.key
     ]
@@ -127,7 +127,7 @@ def _stray_rows(
         for line, *cells in connection.execute(
             f"SELECT line, {', '.join(keys)} FROM {RAW} WHERE {no_date} AND ({found}) ORDER BY line LIMIT {MOST_FAULTS}"
         ).fetchall():
-            word = next(str(cell) for cell in cells if cell is not None and str(cell).lower() in _TOTALS)
+            word = next(str(cell) for cell in cells if cell is not None and str(cell).lower() in TOTALS)
             faults.add("RC115", "refuse", line=int(line), word=word)
             lines.append(int(line))
     numbers = [f"c{mapping.positions[c.name]}" for c in present if c.type in ("count", "amount", "number", "share")]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Item
 from tomlkit.toml_document import TOMLDocument
 
@@ -20,9 +23,13 @@ from rechannel.vocabulary.channel import Cadence, Channel
 from rechannel.vocabulary.errors import CallError, CaseError, StoreError, nearest
 from rechannel.vocabulary.wording import LANGUAGES
 
-STORE_VERSION = 1
+STORE_VERSION = 2
+"""2: data files with their SHA-256, runs with a manifest, writers under a lock. 1 is read, and becomes 2 by `add`."""
 DEFAULT_SEED = 20250930
 FILE_NAME = "case.toml"
+
+EngineKind = Literal["duckdb", "spark", "clickhouse"]
+ENGINE_KINDS: tuple[EngineKind, ...] = get_args(EngineKind)
 
 _T = TypeVar("_T")
 
@@ -39,6 +46,8 @@ class TableSource:
         Rows stored; exact repeats dropped on the way.
     file
         Its Parquet file in `data/`.
+    file_sha256, file_bytes
+        SHA-256 and size of that file; empty and 0 in a case of store version 1.
     """
 
     original: tuple[str, ...]
@@ -46,6 +55,8 @@ class TableSource:
     rows: int
     duplicates: int
     file: str
+    file_sha256: str = ""
+    file_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,28 @@ class Assumption:
     high: float
     source: str
     unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSource:
+    """Where the touches of the case are, when they stay on an engine of the company.
+
+    Attributes
+    ----------
+    kind
+        duckdb = the touches stored in the case.
+    url
+        Of the server or cluster, without user and password.
+    table
+        Its table or view, with dots between catalog, schema and name.
+    timezone
+        Zone into whose wall clock stored times are moved; empty = as stored.
+    """
+
+    kind: EngineKind = "duckdb"
+    url: str = ""
+    table: str = ""
+    timezone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +105,14 @@ class CaseConfig:
         Uses of the slot that the host has -> value per year, case currency.
     salt
         Salt of the customer hash.
+    engine
+        Where the touches are.
+    counts
+        What `visits` counts: visitors, sessions, opens, clicks; empty = not stated.
+    mappings
+        Mapping files the tables were read with: `product/export@version`.
+    connections
+        Databases by name, as written; the reader of a query checks the one it needs.
     """
 
     name: str
@@ -85,16 +126,26 @@ class CaseConfig:
     host: Mapping[str, Assumption] = field(default_factory=dict)
     seed: int = DEFAULT_SEED
     salt: str = ""
+    counts: str = ""
+    mappings: tuple[str, ...] = ()
+    connections: Mapping[str, object] = field(default_factory=dict)
     store_version: int = STORE_VERSION
+    engine: EngineSource = EngineSource()
 
 
 def check_timezone(name: str) -> str:
     """`name` when it is an IANA time zone; CallError RC306 otherwise."""
+    if not _is_timezone(name):
+        raise CallError("RC306", value=name, nearest=nearest(name, sorted(available_timezones())))
+    return name
+
+
+def _is_timezone(name: str) -> bool:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise CallError("RC306", value=name, nearest=nearest(name, sorted(available_timezones()))) from None
-    return name
+        return False
+    return True
 
 
 def check_currency(code: str) -> str:
@@ -105,7 +156,13 @@ def check_currency(code: str) -> str:
 
 
 def write_config(config: CaseConfig, first: date | None, last: date | None) -> str:
-    """The text of a new `case.toml`, with comments that say what may be filled in."""
+    """The text of a new `case.toml`, with comments that say what may be filled in.
+
+    Raises
+    ------
+    CaseError
+        RC204, RC214: `config` holds what `case.toml` could not say.
+    """
     document = tomlkit.document()
     document.add(tomlkit.comment("A case of rechannel. Edit freely; `rechannel check` tells what is wrong and where."))
     document.add("name", tomlkit.item(config.name))
@@ -116,6 +173,10 @@ def write_config(config: CaseConfig, first: date | None, last: date | None) -> s
     document.add("store_version", tomlkit.item(config.store_version))
     if config.salt:
         document.add("salt", _commented(config.salt, "customer ids were hashed with it before they were stored"))
+    if config.counts:
+        document.add("visits_are", _commented(config.counts, "daily visitors do not add over channels or days"))
+    if config.mappings:
+        document.add("mappings", tomlkit.item(list(config.mappings)))
     if first is not None and last is not None:
         document.add(tomlkit.nl())
         document.add(tomlkit.comment(f"daily data: {first} to {last}"))
@@ -125,7 +186,16 @@ def write_config(config: CaseConfig, first: date | None, last: date | None) -> s
     document.add("tables", tables)
     _add_channels(document, config)
     _add_ranges(document, config)
-    return tomlkit.dumps(document)
+    return _read_back(tomlkit.dumps(document), config)
+
+
+def _read_back(text: str, wanted: CaseConfig) -> str:
+    """`text` when it says what is wanted: nothing is stored that could not be opened again."""
+    found = parse_config(text)
+    for part in fields(CaseConfig):
+        if getattr(found, part.name) != getattr(wanted, part.name):
+            raise CaseError("RC214", detail=part.name)
+    return text
 
 
 def _commented(value: object, comment: str) -> Item:
@@ -141,6 +211,9 @@ def _source_item(source: TableSource) -> Item:
     table.add("duplicates", source.duplicates)
     table.add("original", list(source.original))
     table.add("sha256", list(source.sha256))
+    if source.file_sha256:
+        table.add("file_sha256", source.file_sha256)
+        table.add("file_bytes", source.file_bytes)
     return table
 
 
@@ -156,6 +229,11 @@ def _add_channels(document: TOMLDocument, config: CaseConfig) -> None:
         names = tomlkit.inline_table()
         names.update(channel.names)
         table.add("names", names)
+        for key in ("placement", "shop"):
+            if getattr(channel, key):
+                table.add(key, getattr(channel, key))
+        if channel.aliases:
+            table.add("aliases", list(channel.aliases))
         channels.append(table)
     document.add("channels", channels)
 
@@ -169,11 +247,12 @@ def _add_ranges(document: TOMLDocument, config: CaseConfig) -> None:
             document.add(tomlkit.comment(line))
     else:
         document.add("margin", _range_item(config.margin, "contribution margin as share of GMV"))
-    assumptions = tomlkit.table(is_super_table=True)
-    for name, assumption in config.assumptions.items():
-        assumptions.add(name, _range_item(assumption))
-    if config.assumptions:
-        document.add("assumptions", assumptions)
+    for section, ranges in (("assumptions", config.assumptions), ("host", config.host)):
+        if ranges:
+            table = tomlkit.table(is_super_table=True)
+            for name, stated in ranges.items():
+                table.add(name, _range_item(stated))
+            document.add(section, table)
 
 
 def _range_item(stated: Assumption, comment: str = "") -> Item:
@@ -188,12 +267,51 @@ def _range_item(stated: Assumption, comment: str = "") -> Item:
     return table
 
 
-def with_source(text: str, table: TableName, source: TableSource) -> str:
-    """`case.toml` with the entry of one table replaced or added; everything else keeps its form and comments."""
-    document = tomlkit.parse(text)
-    tables = document.setdefault("tables", tomlkit.table(is_super_table=True))
-    tables[table] = _source_item(source)
-    return tomlkit.dumps(document)
+def with_sources(text: str, changed: CaseConfig) -> str:
+    """`case.toml` with the tables, the salt and the store version of `changed`; all else keeps its form and comments.
+
+    Raises
+    ------
+    CaseError
+        RC214: the file is laid out in a way that cannot take the change.
+    """
+    try:
+        document = tomlkit.parse(text)
+        tables = document.setdefault("tables", tomlkit.table(is_super_table=True))
+        for name, source in changed.tables.items():
+            tables[name] = _source_item(source)
+        added = []
+        for key, value in (("store_version", changed.store_version), ("salt", changed.salt)):
+            if key in document:
+                document[key] = value
+            elif value:
+                added.append(f"{key} = {json.dumps(value)}\n")
+        result = "".join([*added, tomlkit.dumps(document)])
+    except (TOMLKitError, ValueError, TypeError) as error:  # tomlkit says so of a layout it cannot extend
+        raise CaseError("RC214", detail=str(error).splitlines()[0][:200]) from error
+    return _read_back(result, changed)
+
+
+def read_text(folder: Path) -> str:
+    """The text of `case.toml`.
+
+    Raises
+    ------
+    CaseError
+        RC202: no case.toml; RC203: not UTF-8, or empty; RC215: it may not be read.
+    """
+    try:
+        text = (folder / FILE_NAME).read_bytes().decode("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise CaseError("RC202", path=str(folder)) from None
+    except OSError as error:
+        raise CaseError("RC215", path=str(folder), reason=error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise CaseError("RC203", line=str(line), column="1", detail="not UTF-8") from None
+    if not text.strip(" \t\r\n\0"):  # what a crash of the machine can leave of a file
+        raise CaseError("RC203", line="1", column="1", detail="the file is empty")
+    return text
 
 
 def read_config(folder: Path) -> CaseConfig:
@@ -202,19 +320,18 @@ def read_config(folder: Path) -> CaseConfig:
     Raises
     ------
     CaseError
-        RC202: no case.toml; RC203: not TOML; RC204: a value of the wrong kind, with line and column.
+        RC202: no case.toml; RC203: not TOML; RC204: a value of the wrong kind, with line and column; RC215: it may not
+        be read.
     StoreError
         RC401: written by a newer version.
     """
-    path = folder / FILE_NAME
-    if not path.is_file():
-        raise CaseError("RC202", path=str(folder))
+    return parse_config(read_text(folder))
+
+
+def parse_config(text: str) -> CaseConfig:
+    """The text of a `case.toml`, validated; the same errors as `read_config`."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
         values = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise CaseError("RC203", line=str(line), column="1", detail="not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"at line (\d+), column (\d+)", str(error))
         line_text, column_text = place.groups() if place else (str(text.count("\n") + 1), "1")
@@ -231,14 +348,14 @@ class _ConfigReader:
     values: Mapping[str, object]
 
     def config(self) -> CaseConfig:
-        version = self._get(self.values, "store_version", int, "a whole number", STORE_VERSION)
+        version = self._get(self.values, "store_version", int, "a whole number", 1)
         if version > STORE_VERSION:
             raise StoreError("RC401", found=str(version), known=str(STORE_VERSION))
         cadence = self._get(self.values, "cadence", str, "daily or weekly", "daily")
         if cadence not in ("daily", "weekly"):
             raise self._wrong("cadence", cadence, "daily or weekly")
         timezone = self._get(self.values, "timezone", str, "a time zone", "Asia/Shanghai")
-        if timezone not in available_timezones():
+        if not _is_timezone(timezone):
             raise self._wrong("timezone", timezone, "an IANA time zone such as Asia/Shanghai")
         currency = self._get(self.values, "currency", str, "a currency code", "CNY")
         if not re.fullmatch(r"[A-Z]{3}", currency):
@@ -256,8 +373,29 @@ class _ConfigReader:
             host=self._ranges("host"),
             seed=self._get(self.values, "seed", int, "a whole number", DEFAULT_SEED),
             salt=self._get(self.values, "salt", str, "text", ""),
+            counts=self._get(self.values, "visits_are", str, "text", ""),
+            mappings=self._texts(self.values, "mappings", ""),
+            connections=self._table(self.values, "connections"),
             store_version=version,
+            engine=self._engine(),
         )
+
+    def _engine(self) -> EngineSource:
+        table = self._table(self.values, "engine")
+        if not table:
+            return EngineSource()
+        kind = self._get(table, "kind", str, "text", "duckdb", "engine")
+        if kind not in ENGINE_KINDS:
+            raise self._wrong("engine.kind", kind, f"one of {', '.join(ENGINE_KINDS)}")
+        url, name, zone = (self._get(table, key, str, "text", "", "engine") for key in ("url", "table", "timezone"))
+        parts = urlsplit(url)
+        if parts.username or parts.password or "password" in parts.query.lower():
+            raise self._wrong("engine.url", "a URL with a user or password", "the URL alone; see docs/cli.md")
+        if kind != "duckdb" and not name:
+            raise self._wrong("engine.table", name, "the name of a table or view of touches")
+        if zone and zone not in available_timezones():
+            raise self._wrong("engine.timezone", zone, "an IANA time zone such as Asia/Shanghai")
+        return EngineSource(kind, url, name, zone)
 
     def _wrong(self, key: str, found: object, expected: str) -> CaseError:
         line, column = self._place(key)
@@ -318,6 +456,8 @@ class _ConfigReader:
                 rows=self._get(table, "rows", int, "a whole number", 0, section),
                 duplicates=self._get(table, "duplicates", int, "a whole number", 0, section),
                 file=file,
+                file_sha256=self._get(table, "file_sha256", str, "text", "", section),
+                file_bytes=self._get(table, "file_bytes", int, "a whole number", 0, section),
             )
         return tables
 

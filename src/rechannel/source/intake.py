@@ -19,6 +19,8 @@ LOADED = "loaded"
 """DuckDB table behind it."""
 BLANKS = " \t\n\r\xa0\u3000\ufeff"
 """Characters that are trimmed from both ends of a cell."""
+TOTALS = ("合计", "总计", "小计", "合計", "總計", "小計", "total", "totals", "grand total", "subtotal", "sum")
+"""What a total row is called, in lower case."""
 _BLANK = " || ".join(f"chr({ord(letter)})" for letter in BLANKS)
 _EDGE = "[ \\t\\n\\r\\x{a0}\\x{3000}\\x{feff}]"
 _BATCH = 20_000
@@ -183,6 +185,15 @@ def take_records(
     return replace(chosen, others=others)
 
 
+def _with_label_in_front(row: Record, width: int) -> Record:
+    """A total row that carries its label behind the last column, with the label on its first blank cell."""
+    label = row.cells[-1].lower() if len(row.cells) == width + 1 else ""
+    if label not in TOTALS or "" not in row.cells:
+        return row
+    place = row.cells.index("")
+    return Record(row.first, row.last, (*row.cells[:place], row.cells[-1], *row.cells[place + 1 : width]))
+
+
 def _take_table(
     connection: duckdb.DuckDBPyConnection,
     records: Iterator[Record],
@@ -216,6 +227,7 @@ def _take_table(
             return header, chain([row], (later for later in chain(top, records) if later.first > row.last))
         if table is None:
             continue
+        row = _with_label_in_front(row, width)
         found = len(row.cells) if exact else row.extent - left
         if found > width or (exact and found < width) or any(row.cells[:left]):
             faults.add("RC107", "refuse", line=row.first, found=str(found), wanted=str(width))

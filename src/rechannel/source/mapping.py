@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from rechannel.source.contract import TABLES, TableName
 from rechannel.source.faultlist import FaultList
+from rechannel.vocabulary.channel import folded
 from rechannel.vocabulary.errors import nearest
 
 
@@ -23,18 +24,20 @@ class HeaderMapping:
 
 
 @cache
-def _synonyms(table: TableName) -> dict[str, str]:
-    """Folded name -> canonical column of one table."""
+def synonyms(table: TableName) -> dict[str, str]:
+    """Bare name -> canonical column of one table."""
     source = files("rechannel.source").joinpath("mappings", "columns.toml")
     known: dict[str, list[str]] = tomllib.loads(source.read_text(encoding="utf-8")).get(table, {})
-    found = {folded(name): canonical for canonical, names in known.items() for name in names}
-    return found | {folded(name): name for name in TABLES[table].names}
+    found = {bare(name): canonical for canonical, names in known.items() for name in names}
+    return found | {bare(name): name for name in TABLES[table].names}
 
 
-def folded(name: str) -> str:
-    """A header name without case, width, spaces and underscores: 'Ｎew Customers' is 'newcustomers'."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(letter for letter in plain if not letter.isspace() and letter not in "_\ufeff")
+_UNIT = re.compile(r"\((?:元|人|次|件|个|個|笔|筆|单|單|cny|rmb|¥)\)$")
+
+
+def bare(name: str) -> str:
+    """A header name as spellings are compared: folded, and without a unit such as (元)."""
+    return _UNIT.sub("", folded(name))
 
 
 def map_header(header: Sequence[str], table: TableName, line: int, faults: FaultList) -> HeaderMapping:
@@ -46,11 +49,11 @@ def map_header(header: Sequence[str], table: TableName, line: int, faults: Fault
     positions: dict[str, int] = {}
     renamed: dict[str, str] = {}
     wanted = TABLES[table]
-    known = _synonyms(table)
+    known = synonyms(table)
     exact = {name for name in header if name in wanted.names}
     unknown: list[str] = []
     for position, name in enumerate(header):
-        canonical = name if name in exact else known.get(folded(name), "")
+        canonical = name if name in exact else known.get(bare(name), "")
         if not canonical or (name not in exact and canonical in exact):
             unknown.append(name or f"#{position + 1}")
         elif canonical in positions:

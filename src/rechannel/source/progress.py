@@ -11,6 +11,8 @@ import duckdb
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with a step (`read`, `type`, `check`, `keep`), the part done and the whole of it; from any thread."""
+Bars: TypeAlias = Callable[[str, int, int], Progress]
+"""Called with the name of a file, its place and the number of files; gives whom to tell about it."""
 STEPS = ("read", "type", "check", "keep")
 _EVERY_SECONDS = 0.2
 _WHOLE = 1000

@@ -19,12 +19,16 @@ from rechannel.source.encoding import decoded, find_encoding
 from rechannel.source.engine import quoted, scratch_folder
 from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import RAW, Header, is_too_wide, load_arrow
+from rechannel.source.jsonfile import load_json
+from rechannel.source.legacy import load_legacy
 from rechannel.source.progress import Progress, told
 from rechannel.source.workbook import load_workbook
 
 __all__ = ["RAW", "Header", "file_sha256", "load_raw", "split_part"]
 
 _CHUNK = 1 << 20
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_JSON = (".json", ".jsonl", ".ndjson")
 _PARQUET_BATCH = 1 << 16
 _WORKBOOKS = (".xlsx", ".xlsm", ".xltx")
 
@@ -103,6 +107,10 @@ def load_raw(
             header = load_query(connection, path, faults, connections)
         elif start[:4] == b"PK\x03\x04" and suffix in _WORKBOOKS:
             header = load_workbook(connection, path, faults, part, block, progress)
+        elif start[:8] == _OLE and suffix == ".xls" and not _is_encrypted(path):
+            header = load_legacy(connection, path, faults, part, block)
+        elif suffix in _JSON:
+            header = load_json(connection, path, faults)
         elif _is_something_else(start, path, faults):
             header = None
         else:
@@ -117,10 +125,8 @@ def _is_something_else(start: bytes, path: Path, faults: FaultList) -> bool:
     page = start.lstrip(b"\xef\xbb\xbf \t\r\n")[:9].lower()
     if start[:2] == b"PK":
         faults.add("RC105", "refuse", kind="XLSX / zip")
-    elif start[:8] == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
-        with path.open("rb") as stream:
-            encrypted = "EncryptedPackage".encode("utf-16-le") in stream.read(1 << 24)
-        if encrypted:
+    elif start[:8] == _OLE:
+        if _is_encrypted(path):
             faults.add("RC144", "refuse")
         else:
             faults.add("RC105", "refuse", kind="XLS (Excel 97-2003)")
@@ -135,6 +141,12 @@ def _is_something_else(start: bytes, path: Path, faults: FaultList) -> bool:
     else:
         return False
     return True
+
+
+def _is_encrypted(path: Path) -> bool:
+    """Whether an OLE file is a workbook behind a password."""
+    with path.open("rb") as stream:
+        return "EncryptedPackage".encode("utf-16-le") in stream.read(1 << 24)
 
 
 @contextmanager

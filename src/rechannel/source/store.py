@@ -1,44 +1,51 @@
-"""The case folder: made whole or not at all, read with every file checked, runs added one by one."""
+"""The case folder: made whole or not at all, opened as one snapshot, every data file checked before it is believed."""
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
 import os
-import re
 import secrets
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import sys
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import cached_property
+from io import FileIO
 from pathlib import Path
+from threading import Lock
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rechannel.source import durable
 from rechannel.source.admit import Admitted, admit, history_faults
 from rechannel.source.checks import Rules
 from rechannel.source.config import (
     FILE_NAME,
+    STORE_VERSION,
     Assumption,
     CaseConfig,
     TableSource,
     check_currency,
     check_timezone,
     read_config,
-    with_source,
     write_config,
 )
 from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
-from rechannel.source.engine import locked_engine, named
-from rechannel.source.read import file_sha256
+from rechannel.source.progress import Bars
+from rechannel.source.read import file_sha256, split_part
+from rechannel.source.remarks import between_tables, date_span
+from rechannel.source.runs import RUNS, PendingRun, complete_runs, new_run, run_faults
 from rechannel.vocabulary.channel import WHOLE_SHOP, Cadence, Channel
-from rechannel.vocabulary.errors import CallError, CaseError, Fault, FileRefused, StoreError
+from rechannel.vocabulary.errors import CallError, CaseError, Fault, FileRefused
 
-_RUN = re.compile(r"(\d+)-[0-9a-f]+")
+DATA = "data"
+_BLOCK = 1 << 20
+_BINARY: int = getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +57,19 @@ class CreatedCase:
     faults: tuple[Fault, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """What `add` did to one table: rows new, rows revised (with examples), rows now."""
-
-    table: TableName
-    added: int
-    revised: int
-    rows: int
-    revised_keys: tuple[str, ...]
-    faults: tuple[Fault, ...]
-
-
 class CaseFolder:
-    """An opened case folder; tables are read when they are asked for."""
+    """An opened case folder: `case.toml` and the data files it named at that moment, whatever is added later.
 
-    def __init__(self, folder: Path, config: CaseConfig) -> None:
+    The files are held open, so a writer that puts newer ones in their place takes nothing away from this reader.
+    Tables are read, and their bytes checked, when they are asked for.
+    """
+
+    def __init__(self, folder: Path, config: CaseConfig, files: _OpenFiles) -> None:
         self.folder = folder
         self.config = config
+        self._files = files
         self._relations: dict[TableName, pa.Table] = {}
+        self._reading = Lock()
 
     def relation(self, table: TableName) -> pa.Table | None:
         """The canonical rows of one table, or None when the case does not have it.
@@ -76,36 +77,92 @@ class CaseFolder:
         Raises
         ------
         CaseError
-            RC205: the data file is gone; RC207: it cannot be read.
+            RC205: the data file is gone; RC207: it cannot be read; RC209: it is not the file that was stored.
         """
         source = self.config.tables.get(table)
         if source is None:
             return None
-        if table not in self._relations:
-            path = self.folder / "data" / source.file
-            if not path.is_file():
-                raise CaseError("RC205", file=source.file)
-            try:
-                relation = pq.read_table(path, memory_map=False)
-            except (pa.ArrowInvalid, OSError) as error:
-                raise CaseError("RC207", file=source.file, reason=str(error).splitlines()[0][:200]) from None
-            lacking = [c.name for c in TABLES[table].columns if c.required and c.name not in relation.column_names]
-            if lacking:
-                raise CaseError("RC207", file=source.file, reason=f"no column {', '.join(lacking)}")
-            self._relations[table] = relation
-        return self._relations[table]
+        with self._reading:
+            if table not in self._relations:
+                self._relations[table] = self._read(table, source)
+            return self._relations[table]
 
-    @cached_property
+    def data_file(self, table: TableName) -> Path | None:
+        """The Parquet file of one table, for what reads it in parts; None when the case does not have it.
+
+        Raises
+        ------
+        CaseError
+            RC205: the data file is gone; RC209: it has not the size that was stored.
+        """
+        source = self.config.tables.get(table)
+        if source is None:
+            return None
+        path = self.folder / "data" / source.file
+        if not path.is_file():
+            raise CaseError("RC205", file=source.file)
+        if source.file_sha256 and path.stat().st_size != source.file_bytes:
+            raise self._changed(source)
+        return path
+
+    def _read(self, table: TableName, source: TableSource) -> pa.Table:
+        with self._opened(table, source) as stream:
+            try:
+                body = _body(stream)
+                if source.file_sha256 and hashlib.sha256(body).hexdigest() != source.file_sha256:
+                    raise self._changed(source)
+                relation = pq.read_table(pa.BufferReader(body))
+            except (pa.ArrowException, OSError) as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+                raise CaseError("RC207", file=source.file, reason=reason) from None
+        lacking = [c.name for c in TABLES[table].columns if c.required and c.name not in relation.column_names]
+        if lacking:
+            raise CaseError("RC207", file=source.file, reason=f"no column {', '.join(lacking)}")
+        if source.file_sha256 and relation.num_rows != source.rows:
+            raise self._changed(source)
+        return relation
+
+    def _opened(self, table: TableName, source: TableSource) -> FileIO:
+        """The data file from its start, RC205 when it was not there."""
+        if table not in self._files.descriptors:
+            raise CaseError("RC205", file=source.file)
+        stream = FileIO(os.dup(self._files.descriptors[table]), "rb")
+        stream.seek(0)
+        return stream
+
+    @staticmethod
+    def _changed(source: TableSource) -> CaseError:
+        return CaseError("RC209", file=source.file, originals=", ".join(source.original))
+
+    @property
     def data_sha256(self) -> str:
-        """One SHA-256 over the canonical data files, in the order of the tables."""
+        """One SHA-256 over those of the canonical data files, in the order of the tables.
+
+        The recorded ones: a file proves that it is the one recorded when it is read.
+
+        Raises
+        ------
+        CaseError
+            RC205: a data file is gone; RC209: it has not the size that was stored.
+        """
         digest = hashlib.sha256()
         for table in TABLE_NAMES:
-            if table in self.config.tables:
-                path = self.folder / "data" / self.config.tables[table].file
-                if not path.is_file():
-                    raise CaseError("RC205", file=path.name)
-                digest.update(f"{table}:{file_sha256(path)}\n".encode())
+            source = self.config.tables.get(table)
+            if source is None:
+                continue
+            with self._reading, self._opened(table, source) as stream:
+                if source.file_sha256 and os.fstat(stream.fileno()).st_size != source.file_bytes:
+                    raise self._changed(source)
+                digest.update(f"{table}:{source.file_sha256 or _digest(stream)}\n".encode())
         return digest.hexdigest()
+
+    def proven(self, table: TableName) -> TableSource:
+        """The entry of a table in `case.toml`, with SHA-256 and size of its file where version 1 left them out."""
+        source = self.config.tables[table]
+        if source.file_sha256 or table not in self._files.descriptors:
+            return source
+        with self._reading, self._opened(table, source) as stream:
+            return replace(source, file_sha256=_digest(stream), file_bytes=stream.tell())
 
     def rules(self, today: date | None = None) -> Rules:
         """What files of this case are held to."""
@@ -113,88 +170,88 @@ class CaseFolder:
 
     def runs(self) -> tuple[Path, ...]:
         """Complete runs, oldest first, by number and not by clock."""
-        folder = self.folder / "runs"
-        if not folder.is_dir():
-            return ()
-        found = [(int(match.group(1)), path) for path in folder.iterdir() if (match := _RUN.fullmatch(path.name))]
-        return tuple(path for _, path in sorted(found))
+        return complete_runs(self.folder)
 
-    @contextmanager
-    def new_run(self) -> Iterator[PendingRun]:
+    def new_run(self) -> AbstractContextManager[PendingRun]:
         """A folder to write a run into; it becomes `runs/<n>-<id>` when the block ends well, and vanishes otherwise.
 
         Raises
         ------
         StoreError
-            RC402: the disk refuses; older runs are untouched.
+            RC402-RC408: another process is writing, or the disk refuses; older runs are untouched.
         """
-        runs = self.folder / "runs"
-        try:
-            runs.mkdir(exist_ok=True)
-            number = _claim_number(runs, self.runs())
-            token = secrets.token_hex(4)
-            pending = runs / f".writing-{number}-{token}"
-            pending.mkdir()
-        except OSError as error:
-            raise StoreError("RC402", reason=error.strerror or str(error)) from error
-        run = PendingRun(number, f"{number}-{token}", pending, runs / f"{number}-{token}")
-        try:
-            yield run
+        return new_run(self.folder, self.data_sha256)
+
+    def refresh(self, stored: Mapping[TableName, pa.Table] | None = None) -> None:
+        """Become the snapshot of now; tables that did not change, and those just `stored`, are not read again."""
+        newer = open_case_folder(self.folder)
+        with self._reading:
+            kept = {
+                table: relation
+                for table, relation in self._relations.items()
+                if self.config.tables.get(table) == newer.config.tables.get(table)
+            }
+            self._files, self.config, self._relations = newer._files, newer.config, {**kept, **(stored or {})}
+
+
+class _OpenFiles:
+    """Data files by table, held open until nobody needs them."""
+
+    def __init__(self, folder: Path, tables: Mapping[TableName, TableSource]) -> None:
+        self.descriptors: dict[TableName, int] = {}
+        weakref.finalize(self, _close_all, self.descriptors)
+        for table, source in tables.items():
+            path = folder / DATA / source.file
             try:
-                _sync_tree(pending)
-                pending.rename(run.final)
-                _sync_folder(runs)
+                if path.is_file():
+                    self.descriptors[table] = os.open(path, os.O_RDONLY | _BINARY)
+            except FileNotFoundError:  # taken away between the look and the opening
+                continue
             except OSError as error:
-                raise StoreError("RC402", reason=error.strerror or str(error)) from error
-        finally:
-            if pending.exists():
-                shutil.rmtree(pending, ignore_errors=True)
-            (runs / f".claim-{number}").unlink(missing_ok=True)
+                raise CaseError("RC207", file=source.file, reason=error.strerror or str(error)) from None
 
 
-@dataclass(frozen=True, slots=True)
-class PendingRun:
-    """A run being written: write into `folder`; it will be found at `final`."""
-
-    number: int
-    name: str
-    folder: Path
-    final: Path
-
-
-def _claim_number(runs: Path, complete: Sequence[Path]) -> int:
-    """The next free number; a claim file keeps two processes apart."""
-    taken = [int(path.name.split("-")[0]) for path in complete]
-    taken += [int(path.name.removeprefix(".claim-")) for path in runs.glob(".claim-*")]
-    number = max(taken, default=0) + 1
-    while True:
-        try:
-            os.close(os.open(runs / f".claim-{number}", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        except FileExistsError:
-            number += 1
-        else:
-            return number
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
+def _close_all(descriptors: Mapping[TableName, int]) -> None:
+    for descriptor in descriptors.values():
         os.close(descriptor)
 
 
-def _sync_tree(folder: Path) -> None:
-    """Put every file and folder below on the disk before a rename makes them visible."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb+") as stream:
-                os.fsync(stream.fileno())
-        elif path.is_dir():
-            _sync_folder(path)
-    _sync_folder(folder)
+def _body(stream: FileIO) -> pa.Buffer:
+    """A whole file in memory that belongs to Arrow: its threads must not hold on to an object of Python at the end."""
+    body = pa.allocate_buffer(os.fstat(stream.fileno()).st_size)
+    view, done = memoryview(body), 0
+    while got := stream.readinto(view[done:]):
+        done += got
+    return body.slice(0, done)
+
+
+def _digest(stream: FileIO) -> str:
+    digest = hashlib.sha256()
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def open_case_folder(folder: Path) -> CaseFolder:
+    """Open a case folder as it is now: `case.toml` is read, its data files are opened.
+
+    Raises
+    ------
+    CaseError
+        RC202-RC204, RC215: no case, or its case.toml is wrong (line and column are named); RC207: a data file cannot be
+        read.
+    StoreError
+        RC401: a newer rechannel made it.
+    """
+    config = read_config(folder)
+    while True:
+        files = _OpenFiles(folder, config.tables)
+        if len(files.descriptors) == len(config.tables):
+            return CaseFolder(folder, config, files)
+        newer = read_config(folder)
+        if newer == config:  # what is missing is really missing: RC205 when it is asked for
+            return CaseFolder(folder, config, files)
+        config = newer  # a writer replaced a file between the two looks
 
 
 def today_in(timezone: str) -> date:
@@ -214,8 +271,9 @@ def create_case(
     channels: Sequence[Channel] = (),
     assumptions: Mapping[str, Assumption] | None = None,
     margin: Assumption | None = None,
+    bars: Bars | None = None,
 ) -> CreatedCase:
-    """Make a case folder from files: canonical Parquet, `case.toml`, nothing else.
+    """Make a case folder from files: canonical Parquet, `case.toml`, nothing else; see `store_case`.
 
     Parameters
     ----------
@@ -235,64 +293,192 @@ def create_case(
         Ranges to declare.
     margin
         90 % range of the contribution margin as a share of GMV; None = not stated.
+    bars
+        Asked for whom to tell about each file.
 
     Raises
     ------
     FileRefused
         A file breaks the contract; faults of all files; nothing was stored.
     CaseError
-        RC201: the folder is not empty; RC206: it cannot be written.
+        RC201: the folder is not empty; RC206, RC210-RC212: the disk refuses.
     CallError
-        RC305-RC307, RC310: no table, time zone, currency, missing file.
+        RC305-RC307, RC310, RC313: no table, time zone, currency, missing file, file not readable.
     """
     if not tables:
         raise CallError("RC305")
     check_timezone(timezone)
     check_currency(currency)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CaseError("RC201", path=str(folder))
+    check_free(folder)
     for path in tables.values():
-        if not path.is_file():
+        if not split_part(path)[0].is_file():
             raise CallError("RC310", path=str(path))
-    rules = Rules(today or today_in(timezone), cadence, timezone)
-    # The salt is made of the file itself, so that the same files give the same case, byte for byte.
-    salt = hashlib.sha256(f"salt:{file_sha256(tables['touches'])}".encode()).hexdigest() if "touches" in tables else ""
-    admitted = _admit_all(tables, rules, salt)
-    faults = [fault for one in admitted.values() for fault in one.faults]
-    names = {table: one.original for table, one in admitted.items()}
-    faults += _between_tables({table: one.relation for table, one in admitted.items()}, names)
+    # The salt is made of the files themselves, so that the same files give the same case, byte for byte.
+    first = tables.get("touches") or next(tables[table] for table in TABLE_NAMES if table in tables)
+    salt = salt_of(sha256_of(first))
+    admitted = admit_all(tables, Rules(today or today_in(timezone), cadence, timezone), salt, bars=bars)
+    declared = CaseConfig(name, currency, timezone, cadence, {}, tuple(channels), assumptions or {}, margin, salt=salt)
+    return store_case(folder, admitted, declared)
+
+
+def store_case(folder: Path, admitted: Mapping[TableName, Admitted], declared: CaseConfig) -> CreatedCase:
+    """Make a case folder from tables that are already admitted.
+
+    Parameters
+    ----------
+    folder
+        Must not exist, or be empty.
+    admitted
+        Canonical table -> its checked relation, customers hashed with `declared.salt`.
+    declared
+        What `case.toml` shall declare. Its `tables` are not looked at; an empty name becomes that of the folder;
+        channels of `daily` that it does not describe are added, most visited first.
+
+    Raises
+    ------
+    CaseError
+        RC201: the folder is not empty; RC206, RC210-RC212: the disk refuses.
+    """
+    check_free(folder)
+    names = {table: one.original[0] if len(one.original) == 1 else table for table, one in admitted.items()}
+    faults = [fault for table in TABLE_NAMES if table in admitted for fault in admitted[table].faults]
+    faults += between_tables({table: one.relation for table, one in admitted.items()}, names)
     daily = admitted["daily"].relation if "daily" in admitted else None
-    config = CaseConfig(
-        name=name or folder.resolve().name,
-        currency=currency,
-        timezone=timezone,
-        cadence=cadence,
-        tables={
-            table: TableSource(
-                (one.original,), (one.sha256,), one.relation.num_rows, one.duplicates, f"{table}.parquet"
-            )
-            for table, one in admitted.items()
-        },
-        channels=_described(daily, channels),
-        assumptions=assumptions or {},
-        margin=margin,
-        salt=salt,
+    config = replace(
+        declared, name=declared.name or folder.resolve().name, channels=_described(daily, declared.channels)
     )
-    span = _span(daily, "date") if daily is not None else None
-    text = write_config(config, *(span or (None, None)))
-    _write_whole(folder, text, {table: one.relation for table, one in admitted.items()})
-    return CreatedCase(folder, config, tuple(faults))
+    return CreatedCase(folder, _write_case(folder, admitted, config), tuple(faults))
 
 
-def _admit_all(tables: Mapping[TableName, Path], rules: Rules, salt: str) -> dict[TableName, Admitted]:
-    """Read every file, so that one refusal lists the faults of all."""
+def check_free(folder: Path) -> None:
+    """CaseError RC201 unless the folder does not exist, or is empty."""
+    try:
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:
+        raise durable.refused(error, folder, CaseError, was_there=False) from error
+    if taken:
+        raise CaseError("RC201", path=str(folder))
+
+
+def salt_of(sha256: str) -> str:
+    """The salt of a case whose customers first came in a file with this SHA-256."""
+    return hashlib.sha256(f"salt:{sha256}".encode()).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file somebody gave (CallError RC310, RC313)."""
+    try:
+        return file_sha256(split_part(path)[0])
+    except FileNotFoundError:
+        raise CallError("RC310", path=str(path)) from None
+    except OSError as error:
+        raise CallError("RC313", path=str(path), reason=error.strerror or str(error)) from error
+
+
+def stored_source(one: Admitted, relation: pa.Table, file: Path, before: TableSource | None = None) -> TableSource:
+    """Write the rows of a table as a new data file; what `case.toml` has to say about it."""
+    written = durable.write_parquet(relation, file, "data file")
+    return TableSource(
+        (*(before.original if before else ()), *map(_printable, one.original)),
+        (*(before.sha256 if before else ()), *one.sha256),
+        relation.num_rows,
+        one.duplicates + (before.duplicates if before else 0),
+        file.name,
+        written.sha256,
+        written.size,
+    )
+
+
+def _printable(name: str) -> str:
+    """A file name as text; bytes that are none are shown as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _write_case(folder: Path, admitted: Mapping[TableName, Admitted], config: CaseConfig) -> CaseConfig:
+    """Write beside the folder and rename: the case is there whole or not at all."""
+    place = folder.resolve()
+    made = [parent for parent in (place.parent, *place.parent.parents) if not parent.exists()]
+    try:
+        try:
+            for parent in reversed(made):
+                durable.make_folder(parent, "folder above")
+            with suppress(OSError):
+                _clear_dead(place)
+            stored = _write_beside(place, admitted, config)
+        except BaseException:
+            with suppress(OSError):
+                for parent in made:
+                    durable.remove_folder(parent, "folder above")
+            raise
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
+            raise CaseError("RC201", path=str(folder)) from None
+        raise durable.refused(error, folder, CaseError, was_there=False) from error
+    durable.confirm(place.parent, "folder above", CaseError)
+    return stored
+
+
+def _write_beside(place: Path, admitted: Mapping[TableName, Admitted], config: CaseConfig) -> CaseConfig:
+    """The case under a waiting name, locked by this process, then under its own."""
+    pending = place.with_name(f".{place.name}.new-{secrets.token_hex(4)}")
+    try:
+        durable.make_folder(pending, "new case")
+        with durable.only_writer(pending):
+            durable.make_folder(pending / DATA, "data folder")
+            durable.make_folder(pending / RUNS, "folder of runs")
+            sources = {
+                table: stored_source(admitted[table], admitted[table].relation, pending / DATA / f"{table}.parquet")
+                for table in TABLE_NAMES
+                if table in admitted
+            }
+            config = replace(config, tables=sources, store_version=STORE_VERSION)
+            daily = admitted["daily"].relation if "daily" in admitted else None
+            text = write_config(config, *((daily is not None and date_span(daily, "date")) or (None, None)))
+            durable.write_bytes(text.encode("utf-8"), pending / FILE_NAME, "case.toml")
+            for made in (pending / DATA, pending):
+                durable.sync_folder(made, "new case")
+            if sys.platform != "win32":
+                durable.rename(pending, place, "new case")
+        if sys.platform == "win32":  # there no folder is renamed onto another, nor with an open file in it
+            if place.exists():
+                place.rmdir()
+            durable.rename(pending, place, "new case")
+    except BaseException:
+        with suppress(OSError):
+            durable.remove_tree(pending, "new case")
+        raise
+    return config
+
+
+def _clear_dead(place: Path) -> None:
+    """Remove waiting folders of this case whose makers died."""
+    if sys.platform == "win32":  # there the lock is given back before the renaming, so it tells nothing
+        return
+    for path in place.parent.glob(f".{glob.escape(place.name)}.new-*"):
+        if not durable.is_held(path / durable.LOCK_FILE):
+            durable.remove_tree(path, "leftover of a case")
+
+
+def admit_all(
+    tables: Mapping[TableName, Path],
+    rules: Rules,
+    salt: str,
+    *,
+    whole: bool = True,
+    connections: Mapping[str, object] | None = None,
+    bars: Bars | None = None,
+) -> dict[TableName, Admitted]:
+    """Read every file, so that one refusal lists the faults of all; `whole` and `connections` as in `admit`."""
     admitted: dict[TableName, Admitted] = {}
     refused: list[Fault] = []
     for table in TABLE_NAMES:
         if table not in tables:
             continue
         try:
-            admitted[table] = admit(tables[table], table, rules, salt=salt)
+            tell = bars(tables[table].name, len(admitted), len(tables)) if bars else None
+            admitted[table] = admit(
+                tables[table], table, rules, whole=whole, salt=salt, connections=connections, progress=tell
+            )
         except FileRefused as refusal:
             refused += refusal.faults
     if refused:
@@ -314,25 +500,6 @@ def _described(daily: pa.Table | None, given: Sequence[Channel]) -> tuple[Channe
     return tuple(found)
 
 
-def _span(relation: pa.Table, column: str) -> tuple[date, date] | None:
-    if column not in relation.column_names or relation.num_rows == 0:
-        return None
-    ends = pc.min_max(relation[column]).as_py()
-    first, last = ends["min"], ends["max"]
-    if isinstance(first, datetime) and isinstance(last, datetime):
-        return first.date(), last.date()
-    return (first, last) if isinstance(first, date) and isinstance(last, date) else None
-
-
-def table_span(table: TableName, relation: pa.Table) -> tuple[date, date] | None:
-    """First and last day of a table, by its key date or, for events and deals, from first start to last end."""
-    for first, last in (("date", "date"), ("time", "time"), ("start", "end"), ("period_start", "period_end")):
-        begin, end = _span(relation, first), _span(relation, last)
-        if first in TABLES[table].names and begin and end:
-            return begin[0], end[1]
-    return None
-
-
 def case_faults(case: CaseFolder) -> tuple[Fault, ...]:
     """What a reader should know about the stored tables: history, gaps, spans, names, tables that are not there."""
     relations = {table: case.relation(table) for table in case.config.tables}
@@ -341,189 +508,11 @@ def case_faults(case: CaseFolder) -> tuple[Fault, ...]:
     daily = relations.get("daily")
     if daily is not None:
         faults += history_faults(daily, case.rules(), names["daily"])
-    return (*faults, *_between_tables(relations, names))
+    return (*faults, *between_tables(relations, names))
 
 
-def _between_tables(relations: Mapping[TableName, pa.Table], files: Mapping[TableName, str]) -> list[Fault]:
-    """Notes about missing tables, spans that differ, and names that `daily` does not know."""
-    notes: list[Fault] = []
-    daily = relations.get("daily")
-    if daily is None:
-        return notes
-    absent: tuple[TableName, ...] = ("touches", "events", "rivals")
-    notes += [Fault("RC171", "note", files["daily"], args={"table": name}) for name in absent if name not in relations]
-    span = _span(daily, "date")
-    dated: tuple[tuple[TableName, str], ...] = (("touches", "time"), ("rivals", "date"), ("slots", "date"))
-    for table, column in dated:
-        relation = relations.get(table)
-        other = _span(relation, column) if relation is not None else None
-        if span and other and other != span:
-            first, last, daily_first, daily_last = (str(day) for day in (*other, *span))
-            args = {"first": first, "last": last, "daily_first": daily_first, "daily_last": daily_last}
-            notes.append(Fault("RC172", "note", files[table], args=args))
-    naming: tuple[TableName, ...] = ("touches", "events", "tests", "deals")
-    for table in naming:
-        relation = relations.get(table)
-        for column in ("channel", "market"):
-            if relation is None or column not in relation.column_names or column not in daily.column_names:
-                continue
-            strange = set(pc.unique(relation[column]).to_pylist()) - set(pc.unique(daily[column]).to_pylist())
-            strange -= {None, "all", WHOLE_SHOP}
-            if strange:
-                shown = ", ".join(sorted(str(value) for value in strange)[:10])
-                notes.append(Fault("RC174", "note", files[table], column=column, args={"names": shown}))
-    return notes
-
-
-def _write_parquet(relation: pa.Table, path: Path) -> None:
-    pq.write_table(relation, path, compression="zstd", write_statistics=True)
-
-
-def _write_whole(folder: Path, text: str, relations: Mapping[TableName, pa.Table]) -> None:
-    """Write beside the folder and rename: the case is there whole or not at all."""
-    pending = folder.parent / f".{folder.name}.new-{secrets.token_hex(4)}"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        pending.mkdir()
-        try:
-            (pending / "data").mkdir()
-            (pending / "runs").mkdir()
-            for table, relation in relations.items():
-                _write_parquet(relation, pending / "data" / f"{table}.parquet")
-            (pending / FILE_NAME).write_text(text, encoding="utf-8")
-            _sync_tree(pending)
-            if os.name == "nt" and folder.exists():  # elsewhere a folder may be renamed onto an empty one
-                folder.rmdir()
-            pending.rename(folder)
-            _sync_folder(folder.parent)
-        finally:
-            if pending.exists():
-                shutil.rmtree(pending, ignore_errors=True)
-    except OSError as error:
-        raise CaseError("RC206", path=str(folder), reason=error.strerror or str(error)) from error
-
-
-def open_case_folder(folder: Path) -> CaseFolder:
-    """Open a case folder; nothing but `case.toml` is read yet.
-
-    Raises
-    ------
-    CaseError
-        RC202-RC204: no case, or its case.toml is wrong (line and column are named).
-    StoreError
-        RC401: a newer rechannel made it.
-    """
-    return CaseFolder(folder, read_config(folder))
-
-
-def add_to_case(case: CaseFolder, table: TableName, path: Path, *, today: date | None = None) -> Addition:
-    """Append rows to a table of a case, or replace those with the same key; the newer file wins.
-
-    The new data file stands beside the old one until `case.toml` names it: an interruption leaves the old state.
-
-    Raises
-    ------
-    FileRefused
-        The file, or the table with it, breaks the contract; nothing was changed.
-    CallError
-        RC310: no such file.
-    CaseError
-        RC206: the folder cannot be written.
-    """
-    rules = case.rules(today)
-    salt = case.config.salt
-    if table == "touches" and not salt:
-        salt = hashlib.sha256(f"salt:{file_sha256(path)}".encode()).hexdigest()
-    new = admit(path, table, rules, whole=False, salt=salt)
-    old = case.relation(table)
-    merged, added, revised = _merged(table, old, new.relation)
-    faults = list(new.faults)
-    if table == "daily":
-        found = history_faults(merged, rules, new.original)
-        refusals = [fault for fault in found if fault.severity == "refuse"]
-        if refusals:
-            raise FileRefused(refusals)
-        faults += found
-    before = case.config.tables.get(table)
-    source = TableSource(
-        (*(before.original if before else ()), new.original),
-        (*(before.sha256 if before else ()), new.sha256),
-        merged.num_rows,
-        new.duplicates + (before.duplicates if before else 0),
-        f"{table}.{secrets.token_hex(4)}.parquet",
-    )
-    _replace_table(case, table, source, merged, salt)
-    if revised:
-        args = {"count": str(len(revised)), "example": revised[0]}
-        faults.append(Fault("RC178", "note", new.original, args=args))
-    return Addition(table, added, len(revised), merged.num_rows, tuple(revised), tuple(faults))
-
-
-def _merged(table: TableName, old: pa.Table | None, new: pa.Table) -> tuple[pa.Table, int, list[str]]:
-    """Old rows without those that are replaced, then the new ones; how many are new, and keys that changed."""
-    if old is None:
-        return new, new.num_rows, []
-    names = [name for name in TABLES[table].names if name in old.column_names or name in new.column_names]
-    keys = [name for name in TABLES[table].key if name in names]
-    with locked_engine() as connection:
-        for label, relation in (("old", old), ("new", new)):
-            full = relation
-            for name in names:
-                if name not in relation.column_names:
-                    kind = (old if name in old.column_names else new).schema.field(name).type
-                    full = full.append_column(name, pa.nulls(relation.num_rows, kind))
-            connection.register(f"{label}_given", full.select(names))
-            connection.execute(f"CREATE TABLE {label}_rows AS SELECT *, row_number() OVER () AS n FROM {label}_given")
-        same = " AND ".join(f"o.{named(key)} IS NOT DISTINCT FROM n.{named(key)}" for key in keys)
-        rest = [name for name in names if name not in keys]
-        # A file that lacks a column says nothing about it: the old value stays.
-        stated = [name for name in rest if name in new.column_names]
-        differs = " OR ".join(f"o.{named(c)} IS DISTINCT FROM n.{named(c)}" for c in stated) or "false"
-        label = " || ' ' || ".join(f"coalesce(CAST(n.{named(key)} AS VARCHAR), 'all')" for key in keys)
-        revised = [
-            str(row[0])
-            for row in connection.execute(
-                f"SELECT {label} FROM old_rows o JOIN new_rows n ON {same} WHERE {differs} ORDER BY n.n"
-            ).fetchall()
-        ]
-        replaced = connection.execute(f"SELECT count(*) FROM old_rows o JOIN new_rows n ON {same}").fetchall()[0][0]
-        kept = ", ".join(f"o.{named(name)}" for name in names)
-        taken = ", ".join(
-            f"n.{named(name)}" if name in keys or name in stated else f"o.{named(name)}" for name in names
-        )
-        merged = connection.sql(
-            f"""SELECT {", ".join(named(name) for name in names)} FROM (
-                SELECT {kept}, 0 AS part, o.n AS n FROM old_rows o ANTI JOIN new_rows n ON {same}
-                UNION ALL
-                SELECT {taken}, 1 AS part, n.n AS n FROM new_rows n LEFT JOIN old_rows o ON {same}
-            ) ORDER BY part, n"""
-        ).to_arrow_table()
-    return merged, new.num_rows - int(replaced), revised
-
-
-def _replace_table(case: CaseFolder, table: TableName, source: TableSource, relation: pa.Table, salt: str) -> None:
-    """Write the new data file, then let `case.toml` name it: one rename commits."""
-    place = case.folder / FILE_NAME
-    old = case.config.tables.get(table)
-    pending = case.folder / f".{FILE_NAME}.{secrets.token_hex(4)}"
-    data = case.folder / "data" / source.file
-    try:
-        data.parent.mkdir(exist_ok=True)
-        _write_parquet(relation, data)
-        text = with_source(place.read_text(encoding="utf-8"), table, source)
-        if salt and not case.config.salt:
-            text = f'salt = "{salt}"\n{text}'
-        pending.write_text(text, encoding="utf-8")
-        _sync_tree(data.parent)
-        with pending.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        pending.replace(place)
-        _sync_folder(case.folder)
-    except OSError as error:
-        pending.unlink(missing_ok=True)
-        data.unlink(missing_ok=True)
-        raise CaseError("RC206", path=str(case.folder), reason=error.strerror or str(error)) from error
-    if old is not None and old.file != source.file:
-        (case.folder / "data" / old.file).unlink(missing_ok=True)
-    case.config = replace(case.config, tables={**case.config.tables, table: source}, salt=salt)
-    case._relations[table] = relation
+def store_faults(case: CaseFolder) -> tuple[Fault, ...]:
+    """What a reader should know about the folder itself: data files without proof, runs interrupted or damaged."""
+    bare = [source.file for source in case.config.tables.values() if not source.file_sha256]
+    notes = [Fault("RC190", "note", FILE_NAME, args={"files": ", ".join(bare)})] if bare else []
+    return (*notes, *run_faults(case.folder))

@@ -1,0 +1,316 @@
+"""Many partial daily tables become one panel: each metric of a channel comes from one export, never from two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rechannel.source.contract import TABLES, TableName
+from rechannel.source.engine import locked_engine, named, quoted
+from rechannel.source.faultlist import FaultList
+from rechannel.source.products import Counts, Export, Role
+from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP, Metric
+from rechannel.vocabulary.errors import MOST_FAULTS
+
+_RANK: Mapping[Role, int] = {"table": 0, "traffic": 1, "events": 2, "shop": 3, "orders": 4, "ads": 5}
+"""Which record is believed when two state a metric of one channel."""
+ATTRIBUTED: frozenset[Metric] = frozenset({"visits", "orders", "gmv", "new_customers"})
+"""What an advertising platform claims for itself: read only where no record of the shop's own traffic is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of one table from one file.
+
+    Attributes
+    ----------
+    file, sha256
+        Name without folder, and SHA-256 of the bytes.
+    relation
+        Canonical columns that the file knows.
+    """
+
+    export: Export
+    table: TableName
+    file: str
+    sha256: str
+    relation: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a metric of some channels came from."""
+
+    metric: Metric
+    label: str
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedPanel:
+    """The panel, where each metric came from, and what its visits count."""
+
+    relation: pa.Table
+    origins: tuple[Origin, ...]
+    counts: Counts
+
+
+def stack(table: TableName, pieces: Sequence[Piece], faults: FaultList) -> tuple[pa.Table, int]:
+    """The rows of several files of one kind; equal rows once, one key with two contents refused with both files.
+
+    Returns
+    -------
+    The rows in the order of the files, and how many repeats were dropped.
+    """
+    names = [name for name in TABLES[table].names if any(name in piece.relation.column_names for piece in pieces)]
+    keys = [name for name in TABLES[table].key if name in names]
+    whole = pa.concat_tables(
+        [
+            piece.relation.append_column("file", pa.array([place] * piece.relation.num_rows, pa.int64()))
+            for place, piece in enumerate(pieces)
+        ],
+        promote_options="default",
+    )
+    if len(pieces) == 1 or not keys:
+        return whole.select(names), 0
+    with locked_engine() as connection:
+        connection.register("given", whole)
+        connection.execute("CREATE TABLE stacked AS SELECT *, row_number() OVER () AS n FROM given")
+        parts = ", ".join(named(key) for key in keys)
+        content = f"struct_pack({', '.join(f'{named(name)} := {named(name)}' for name in names)})"
+        connection.execute(
+            f"""CREATE TABLE repeated AS SELECT n, file, first_file, label, content IS NOT DISTINCT FROM first AS same
+            FROM (SELECT n, file, {content} AS content, first_value({content}) OVER key AS first,
+                first_value(file) OVER key AS first_file, row_number() OVER key AS place,
+                concat_ws(' ', {", ".join(f"CAST({named(key)} AS VARCHAR)" for key in keys)}) AS label
+                FROM stacked WINDOW key AS (PARTITION BY {parts} ORDER BY n))
+            WHERE place > 1 AND file <> first_file"""
+        )
+        for file, first, label, count in connection.execute(
+            f"""SELECT file, first_file, min(label), count(*) FROM repeated WHERE NOT same
+            GROUP BY ALL ORDER BY 1 LIMIT {MOST_FAULTS}"""
+        ).fetchall():
+            other, here = pieces[int(first)].file, pieces[int(file)].file
+            faults.add("RC732", "refuse", file=here, other=other, key=str(label), count=f"{count:,}")
+        selected = ", ".join(named(name) for name in names)
+        kept = connection.sql(
+            f"SELECT {selected} FROM stacked WHERE n NOT IN (SELECT n FROM repeated WHERE same) ORDER BY n"
+        ).to_arrow_table()
+    return kept, whole.num_rows - kept.num_rows
+
+
+def join_daily(
+    stacked: Sequence[tuple[Export, pa.Table]], existing: pa.Table | None, faults: FaultList
+) -> JoinedPanel | None:
+    """One panel of several exports.
+
+    Parameters
+    ----------
+    stacked
+        Export -> its rows; one entry per export.
+    existing
+        Panel that the rows are an addition to; what they do not state stays as it is.
+
+    Returns
+    -------
+    The panel, or None when no row is left; warnings say what was not taken and why.
+    """
+    stacked = _one_kind_of_market(stacked, existing, faults)
+    tables = _without_claims(stacked, existing, faults)
+    tables, counts = _one_kind_of_visit(tables, faults)
+    choice = _choice(tables, faults)
+    if not choice:
+        return None
+    names = [name for name in TABLES["daily"].names if any(name in table.column_names for _, table in tables)]
+    keys = [name for name in TABLES["daily"].key if name in names]
+    metrics = [name for name in METRICS if name in names]
+    with locked_engine() as connection:
+        for place, (_, table) in enumerate(tables):
+            connection.register(f"given{place}", table)
+        keyed = " UNION ".join(
+            f"SELECT {', '.join(map(named, keys))} FROM given{place}" for place in range(len(tables))
+        )
+        connection.execute(f"CREATE TABLE keyed AS {keyed}")
+        cells = ", ".join(f"{_cell(metric, tables, choice)} AS {named(metric)}" for metric in metrics)
+        joins = " ".join(
+            f"LEFT JOIN given{place} g{place} ON {_same(keys, f'g{place}', 'k')}" for place in range(len(tables))
+        )
+        columns = ", ".join(f"k.{named(key)}" for key in keys)
+        connection.execute(f"CREATE TABLE joined AS SELECT {columns}, {cells} FROM keyed k {joins}")
+        relation = _with_visits(connection, keys, metrics, existing, faults)
+    if relation.num_rows == 0:
+        return None
+    there = set(pc.unique(relation["channel"]).to_pylist())
+    return JoinedPanel(relation, _origins(tables, choice, there), counts)
+
+
+def _one_kind_of_market(
+    stacked: Sequence[tuple[Export, pa.Table]], existing: pa.Table | None, faults: FaultList
+) -> list[tuple[Export, pa.Table]]:
+    """Keep exports that tell markets apart, if any does: a sum over markets cannot stand beside them."""
+    apart = any("market" in table.column_names for _, table in stacked)
+    if existing is not None:
+        apart = "market" in existing.column_names
+    kept = []
+    for export, table in stacked:
+        if ("market" in table.column_names) == apart:
+            kept.append((export, table))
+        else:
+            faults.add("RC705" if apart else "RC706", "warning", export=export.label)
+    return kept
+
+
+def _without_claims(
+    stacked: Sequence[tuple[Export, pa.Table]], existing: pa.Table | None, faults: FaultList
+) -> list[tuple[Export, pa.Table]]:
+    """Leave what advertising platforms attribute to themselves where the shop's own record of traffic is there."""
+    own = any(
+        export.role in ("table", "traffic", "events") and export.by_channel and "visits" in table.column_names
+        for export, table in stacked
+    )
+    own = own or (existing is not None and any(n != WHOLE_SHOP for n in pc.unique(existing["channel"]).to_pylist()))
+    kept = []
+    for export, table in stacked:
+        claimed = [name for name in table.column_names if name in ATTRIBUTED] if own and export.role == "ads" else []
+        if claimed:
+            faults.add("RC707", "note", export=export.label, columns=", ".join(claimed))
+            table = table.drop_columns(claimed)
+        kept.append((export, table))
+    return kept
+
+
+def _one_kind_of_visit(
+    stacked: Sequence[tuple[Export, pa.Table]], faults: FaultList
+) -> tuple[list[tuple[Export, pa.Table]], Counts]:
+    """Keep one kind of visits: those of the most believed export; others count something else and do not add."""
+    giving = [(export, table) for export, table in stacked if "visits" in table.column_names]
+    giving = [(e, t) for e, t in giving if any(n != WHOLE_SHOP for n in pc.unique(t["channel"]).to_pylist())] or giving
+    if not giving:
+        return list(stacked), ""
+    first = min(giving, key=lambda pair: (_RANK[pair[0].role], -pair[1].num_rows))[0]
+    kept = []
+    for export, table in stacked:
+        if "visits" in table.column_names and export.counts != first.counts and "" not in (export.counts, first.counts):
+            faults.add("RC708", "warning", export=export.label, counts=export.counts, kept=first.counts)
+            table = table.drop_columns(["visits"])
+        kept.append((export, table))
+    return kept, first.counts
+
+
+Choice = dict[tuple[str, str], int]
+"""(channel, metric) -> place of the export it is read from."""
+
+
+def _choice(tables: Sequence[tuple[Export, pa.Table]], faults: FaultList) -> Choice:
+    """For every metric of every channel the most believed export that states it.
+
+    Among equals the one that counts the channel's visits too, then the fuller one.
+    """
+    stated: dict[tuple[str, str], list[tuple[int, int, int, int]]] = {}
+    for place, (export, table) in enumerate(tables):
+        metrics = [name for name in METRICS if name in table.column_names]
+        if not metrics:
+            continue
+        counted = table.group_by("channel").aggregate([(name, "count") for name in metrics])
+        for row in counted.to_pylist():
+            for name in metrics:
+                if row[f"{name}_count"]:
+                    option = (_RANK[export.role], -bool(row.get("visits_count")), -row[f"{name}_count"], place)
+                    stated.setdefault((row["channel"], name), []).append(option)
+    rivals: dict[tuple[int, int, str], list[str]] = {}
+    choice: Choice = {}
+    for (channel, metric), options in stated.items():
+        options.sort()
+        choice[channel, metric] = options[0][3]
+        for rank, _, _, place in options[1:]:
+            if rank == options[0][0]:
+                rivals.setdefault((options[0][3], place, metric), []).append(channel)
+    for (taken, left, metric), channels in rivals.items():
+        differing = _differing(tables[taken][1], tables[left][1], metric, channels)
+        if differing:
+            shown, other = ", ".join(differing[:10]), tables[left][0].label
+            faults.add("RC733", "warning", column=metric, channels=shown, taken=tables[taken][0].label, left=other)
+    return choice
+
+
+def _differing(taken: pa.Table, left: pa.Table, metric: str, channels: Sequence[str]) -> list[str]:
+    """Channels for which two exports state other values on a day that both cover, or cover no day together."""
+    keys = [name for name in TABLES["daily"].key if name in taken.column_names]
+    with locked_engine() as connection:
+        connection.register("a", taken)
+        connection.register("b", left)
+        rows = connection.execute(
+            f"""SELECT channel FROM a k JOIN b g USING ({", ".join(map(named, keys))})
+            WHERE channel IN ({", ".join(map(quoted, channels))}) GROUP BY channel
+            HAVING bool_and(abs(k.{named(metric)} - g.{named(metric)}) <= 1e-9 * abs(g.{named(metric)}))"""
+        ).fetchall()
+    agreeing = {str(row[0]) for row in rows}
+    return sorted(set(channels) - agreeing)
+
+
+def _same(keys: Sequence[str], left: str, right: str) -> str:
+    return " AND ".join(f"{left}.{named(key)} = {right}.{named(key)}" for key in keys)
+
+
+def _cell(metric: str, tables: Sequence[tuple[Export, pa.Table]], choice: Choice) -> str:
+    """SQL of a metric: per channel the export that was chosen."""
+    cases = []
+    for place in range(len(tables)):
+        channels = [channel for (channel, name), chosen in choice.items() if name == metric and chosen == place]
+        if channels:
+            listed = ", ".join(quoted(channel) for channel in sorted(channels))
+            cases.append(f"WHEN k.channel IN ({listed}) THEN g{place}.{named(metric)}")
+    return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS DOUBLE)"
+
+
+def _with_visits(
+    connection: duckdb.DuckDBPyConnection,
+    keys: Sequence[str],
+    metrics: Sequence[str],
+    existing: pa.Table | None,
+    faults: FaultList,
+) -> pa.Table:
+    """Drop rows of a channel whose visits nobody states, nor the panel that is there; say what is lost with them."""
+    bare = f"channel <> {quoted(WHOLE_SHOP)}" + (" AND visits IS NULL" if "visits" in metrics else "")
+    if existing is not None:
+        connection.register("existing", existing)
+        bare += (
+            f" AND NOT EXISTS (SELECT 1 FROM existing e WHERE {_same(keys, 'e', 'joined')} AND e.visits IS NOT NULL)"
+        )
+    others = [name for name in metrics if name != "visits"]
+    stated = " OR ".join(f"{named(name)} IS NOT NULL" for name in others) or "false"
+    for channel, count in connection.execute(
+        f"SELECT channel, count(*) FROM joined WHERE {bare} AND ({stated}) GROUP BY channel ORDER BY 1"
+    ).fetchall():
+        lost = [
+            name
+            for name in others
+            if connection.execute(
+                f"SELECT count({named(name)}) FROM joined WHERE {bare} AND channel = ?", [channel]
+            ).fetchall()[0][0]
+        ]
+        faults.add("RC709", "warning", channel=str(channel), columns=", ".join(lost), count=f"{count:,}")
+    empty = " AND ".join(f"{named(name)} IS NULL" for name in metrics)
+    ordered = ", ".join(named(name) for name in TABLES["daily"].names if name in (*keys, *metrics))
+    order = ", ".join(named(key) for key in keys)
+    return connection.sql(
+        f"SELECT {ordered} FROM joined WHERE NOT ({bare}) AND NOT ({empty}) ORDER BY {order}"
+    ).to_arrow_table()
+
+
+def _origins(tables: Sequence[tuple[Export, pa.Table]], choice: Choice, there: set[str]) -> tuple[Origin, ...]:
+    """Metric by metric, which export gave which channels."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for (channel, metric), place in choice.items():
+        if channel in there:
+            found.setdefault((metric, place), []).append(channel)
+    return tuple(
+        Origin(metric, tables[place][0].label, tuple(sorted(channels)))
+        for metric in METRICS
+        for (name, place), channels in sorted(found.items())
+        if name == metric
+    )

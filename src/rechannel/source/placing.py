@@ -1,0 +1,186 @@
+"""What one file is: a canonical table, an export of a known product, the totals of a shop, or nothing we know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from rechannel.source.admit import canonical_rows
+from rechannel.source.archive import is_archive, unpacked
+from rechannel.source.checks import Rules
+from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
+from rechannel.source.engine import locked_engine
+from rechannel.source.faultlist import FaultList
+from rechannel.source.join import Piece
+from rechannel.source.mapping import bare, synonyms
+from rechannel.source.products import Export, Product, Reason, recognised
+from rechannel.source.progress import Progress
+from rechannel.source.read import Header, load_raw, split_part
+from rechannel.source.shape import shape
+from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP, Channel
+
+Unplaced = Literal["", "unknown", "several", "suffix"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """How one file was taken.
+
+    Attributes
+    ----------
+    label
+        `product/export@version`, `table NAME` for a canonical table, empty when it could not be placed.
+    names
+        What it is, by language; empty for canonical tables.
+    rows
+        Rows it gives.
+    read
+        Canonical column -> header.
+    left
+        Header -> why it was not read, of those that look like a metric and are none.
+    unplaced
+        Why it was left aside; empty when it was read.
+    """
+
+    file: str
+    label: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    rows: int = 0
+    read: Mapping[str, str] = field(default_factory=dict)
+    left: Mapping[str, Reason] = field(default_factory=dict)
+    unplaced: Unplaced = ""
+    candidates: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What every file is read with: rules of the case, mapping files, channels, salt of customers, connections."""
+
+    rules: Rules
+    products: Sequence[Product]
+    channels: Sequence[Channel]
+    salt: str
+    connections: Mapping[str, object]
+
+
+def read_members(
+    path: Path, sha256: str, reading: Reading, table: TableName | None, progress: Progress | None = None
+) -> Iterator[tuple[ReadFile, list[Piece], FaultList]]:
+    """How a file was taken, its rows, and what is to be said; every file of an archive in turn.
+
+    Parameters
+    ----------
+    table
+        Canonical table that the user says it is; None = to be found out.
+    progress
+        Told how far the reading has come.
+    """
+    if not is_archive(path):
+        faults = FaultList(path.name)
+        yield *_read(path, path.name, sha256, reading, table, faults, progress), faults
+        return
+    whole = FaultList(path.name)
+    with unpacked(path, whole) as members:
+        if whole.refusals:
+            yield ReadFile(path.name), [], whole
+        for member in members:
+            name = f"{path.name}/{member.name}"
+            faults = FaultList(name)
+            yield *_read(member, name, sha256, reading, table, faults, progress), faults
+
+
+def _read(
+    path: Path,
+    name: str,
+    sha256: str,
+    reading: Reading,
+    table: TableName | None,
+    faults: FaultList,
+    progress: Progress | None,
+) -> tuple[ReadFile, list[Piece]]:
+    """One file: what it is, and its rows; refusals are in `faults`."""
+    file, part = split_part(path)
+    with locked_engine([file]) as connection:
+        header = load_raw(connection, file, faults, part=part, connections=reading.connections, progress=progress)
+        if header is None:
+            return ReadFile(name), []
+        table = table or canonical_table(header.names, exactly=True)
+        exports = () if table else recognised(header.names, reading.products, name)
+        table = table or (None if exports else canonical_table(header.names, exactly=False))
+        if table:
+            return _canonical(connection, name, sha256, header, table, reading, faults)
+        exports = exports or _shop_totals(header.names)
+        if len(exports) != 1:
+            labels = tuple(export.label for export in exports)
+            unplaced: Unplaced = "several" if labels else "unknown"
+            return ReadFile(name, unplaced=unplaced, candidates=labels, header=header.names), []
+        export = exports[0]
+        shaped = shape(connection, header, export, reading.channels, reading.rules, faults, reading.salt)
+    if shaped is None or faults.refusals:
+        return ReadFile(name, export.label, export.names), []
+    pieces = [Piece(export, kind, name, sha256, relation) for kind, relation in shaped.relations.items()]
+    rows = sum(piece.relation.num_rows for piece in pieces)
+    return ReadFile(name, export.label, export.names, rows, shaped.read, shaped.left), pieces
+
+
+def _canonical(
+    connection: duckdb.DuckDBPyConnection,
+    file: str,
+    sha256: str,
+    header: Header,
+    table: TableName,
+    reading: Reading,
+    faults: FaultList,
+) -> tuple[ReadFile, list[Piece]]:
+    """A file that is a canonical table, under canonical names or usual ones."""
+    made = canonical_rows(connection, header, table, reading.rules, faults, whole=False, salt=reading.salt)
+    label = f"table {table}"
+    if made is None:
+        return ReadFile(file, label), []
+    relation, _, read = made
+    export = Export("table", table, 1, {}, table, role="table")
+    return ReadFile(file, label, {}, relation.num_rows, read), [Piece(export, table, file, sha256, relation)]
+
+
+def canonical_table(header: Sequence[str], *, exactly: bool) -> TableName | None:
+    """The canonical table whose required columns are all here, the one that knows most of the header; None if none.
+
+    Parameters
+    ----------
+    exactly
+        Whether canonical names only count, or the usual other names too.
+    """
+    best: tuple[int, TableName] | None = None
+    for table in TABLE_NAMES:
+        own = TABLES[table].names
+        placed = [name if exactly else synonyms(table).get(bare(name), "") for name in map(_folded_name, header)]
+        found = {name for name in placed if name in own}
+        required = {column.name for column in TABLES[table].columns if column.required}
+        if required <= found and (best is None or len(found) > best[0]):
+            best = (len(found), table)
+    return best[1] if best else None
+
+
+def _folded_name(name: str) -> str:
+    return name.strip().lower()
+
+
+def _shop_totals(header: Sequence[str]) -> tuple[Export, ...]:
+    """A table with a day and metrics but no channel: what is known for the whole shop."""
+    known = synonyms("daily")
+    columns: dict[str, tuple[str, ...]] = {}
+    for name in header:
+        canonical = known.get(bare(name), "")
+        if canonical:
+            columns[canonical] = (*columns.get(canonical, ()), name)
+    metrics = [name for name in columns if name in METRICS]
+    if "date" not in columns or not metrics or "channel" in columns:
+        return ()
+    first = {name: spellings[:1] for name, spellings in columns.items()}
+    constants = {"channel": WHOLE_SHOP}
+    return (Export("table", "daily_total", 1, {}, "daily", role="shop", columns=first, constants=constants),)
