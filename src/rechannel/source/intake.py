@@ -105,17 +105,16 @@ def is_too_wide(found: int, line: int, faults: FaultList) -> bool:
 
 def load_arrow(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
     """Put typed columns into `raw` as text: dates and times in ISO form, nested values as JSON, blank rows left out."""
-    table = RawTable(connection, len(schema.names))
+    RawTable(connection, len(schema.names))
     places = [f"c{place}" for place in range(len(schema.names))]
-    texts = ", ".join(f"{_text_sql(place, kind)} AS {place}" for place, kind in zip(places, schema.types, strict=True))
+    texts = ", ".join(_text_sql(place, kind) for place, kind in zip(places, schema.types, strict=True))
     filled = " OR ".join(f"{place} IS NOT NULL" for place in places)
     first = 1
     for batch in batches:
         given = pa.table(batch.columns, names=places)
-        connection.register("typed_batch", given.append_column("line", pa.array(range(first, first + len(batch)))))
-        rows = connection.sql(f"SELECT {texts}, line FROM typed_batch WHERE {filled}").to_arrow_table()
-        connection.unregister("typed_batch")
-        table.append(rows)
+        connection.register("given", given.append_column("line", pa.array(range(first, first + len(batch)))))
+        connection.execute(f"INSERT INTO {LOADED} SELECT {texts}, line FROM given WHERE {filled}")
+        connection.unregister("given")
         first += len(batch)
 
 
@@ -125,7 +124,9 @@ def _text_sql(place: str, kind: pa.DataType) -> str:
         return f"strftime(timezone('UTC', {place}), '%Y-%m-%d %H:%M:%S.%f') || '+00:00'"
     if pa.types.is_nested(kind):
         return f"CAST(to_json({place}) AS VARCHAR)"
-    return f"CAST({place} AS VARCHAR)"
+    if pa.types.is_temporal(kind) or pa.types.is_primitive(kind) or pa.types.is_decimal(kind):
+        return f"CAST({place} AS VARCHAR)"
+    return trimmed_sql(f"CAST({place} AS VARCHAR)")
 
 
 def say_layout(layout: Layout, faults: FaultList) -> None:

@@ -106,7 +106,7 @@ def load_raw(
         elif suffix == ".sql":
             header = load_query(connection, path, faults, connections)
         elif start[:4] == b"PK\x03\x04" and suffix in _WORKBOOKS:
-            header = load_workbook(connection, path, faults, part, block)
+            header = load_workbook(connection, path, faults, part, block, progress)
         elif start[:8] == _OLE and suffix == ".xls" and not _is_encrypted(path):
             header = load_legacy(connection, path, faults, part, block)
         elif suffix in _JSON:
@@ -114,8 +114,9 @@ def load_raw(
         elif _is_something_else(start, path, faults):
             header = None
         else:
+            usual = "\t" if suffix in (".tsv", ".tab") else ","
             with _in_utf8(connection, path, faults) as text:
-                header = load_delimited(connection, text, faults, block) if text else None
+                header = load_delimited(connection, text, faults, block, usual, progress) if text else None
         return _with_rows(connection, header, faults)
 
 
@@ -200,7 +201,7 @@ def _with_rows(connection: duckdb.DuckDBPyConnection, header: Header | None, fau
     for (line,) in again:
         seen = ", ".join(header.names)[:120]
         faults.add("RC148", "refuse", line=int(line), seen=seen, first=str(header.line))
-    return None if again else header
+    return None if again else replace(header, names=tuple(" ".join(name.split()) for name in names))
 
 
 def _is_blank(connection: duckdb.DuckDBPyConnection, place: int) -> bool:
