@@ -20,7 +20,9 @@ def drawn(*, terminal: bool, quiet: float, monkeypatch: pytest.MonkeyPatch) -> s
     monkeypatch.setattr(bar_module, "QUIET_SECONDS", quiet)
     screen = io.StringIO()
     bar = ReadingBar(Console(file=screen, force_terminal=terminal, width=120, color_system=None))
-    tell = bar.of("[red]da\x1b[2Jily.csv")
+    if terminal and not quiet:
+        bar._waiting.join()
+    tell = bar.of("[red]da\x1b[2Jily.csv", 0, 1)
     for step in STEPS:
         tell(step, 1, 2)
     bar.stop()
