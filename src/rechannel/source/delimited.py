@@ -13,7 +13,7 @@ import duckdb
 
 from rechannel.source.engine import quoted
 from rechannel.source.faultlist import FaultList
-from rechannel.source.intake import BLANK, BLANKS, RAW, Header, is_too_wide, say_layout, take_records
+from rechannel.source.intake import BLANK, BLANKS, RAW, Header, is_too_wide, say_layout, take_records, titles
 from rechannel.source.layout import SAMPLE_ROWS, Record, find_layout
 
 _CHUNK = 1 << 20
@@ -47,7 +47,7 @@ def load_delimited(
     try:
         layout = find_layout(list(islice(records, SAMPLE_ROWS)))
         if layout is not None and not layout.split and scan.only_newlines and not block:
-            header = Header(layout.header.cells, layout.header.last)
+            header = Header(layout.header.cells, layout.header.last, above=titles(layout))
             if is_too_wide(len(header.names), header.line, faults):
                 return None
             if _fast(connection, path, header, separator, scan.lines):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 import duckdb
@@ -32,11 +32,14 @@ class Header:
     ----------
     others
         Headers of other tables of the same file, which were not read.
+    above
+        What the rows above it say, each as one text.
     """
 
     names: tuple[str, ...]
     line: int
     others: tuple[Header, ...] = ()
+    above: tuple[str, ...] = ()
 
 
 class RawTable:
@@ -89,6 +92,11 @@ def say_layout(layout: Layout, faults: FaultList) -> None:
         faults.add("RC149", "warning", line=layout.header.last, row=str(layout.header.last), seen=seen)
 
 
+def titles(layout: Layout) -> tuple[str, ...]:
+    """What the rows above a header say, each as one text."""
+    return tuple(" ".join(filter(None, row.cells)) for row in layout.skipped)
+
+
 def take_records(
     connection: duckdb.DuckDBPyConnection,
     records: Iterable[Record],
@@ -133,7 +141,7 @@ def take_records(
     if chosen is None or faults.refusals > before:
         return None
     others = tuple(header for header in tables if header is not chosen)
-    return Header(chosen.names, chosen.line, others)
+    return replace(chosen, others=others)
 
 
 def _with_label_in_front(row: Record, width: int) -> Record:
@@ -159,7 +167,8 @@ def _take_table(
     layout = find_layout(top)
     if layout is None:
         return None
-    header = Header(layout.header.cells if exact else layout.header.cells[: layout.header.extent], layout.header.last)
+    cells = layout.header.cells if exact else layout.header.cells[: layout.header.extent]
+    header = Header(cells, layout.header.last, above=titles(layout))
     width = len(header.names)
     if is_too_wide(width, header.line, faults):
         return None

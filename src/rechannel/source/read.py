@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,6 +42,7 @@ def load_raw(
     *,
     part: str = "",
     block: int | None = None,
+    preferred: Collection[str] = (),
 ) -> Header | None:
     """Put the rows of one file into the table `raw`, as text.
 
@@ -53,6 +54,8 @@ def load_raw(
         CSV or its kin, XLSX or Parquet.
     part
         Sheet of a workbook; empty = the only one that holds a table.
+    preferred
+        Names of sheets that are meant where several hold a table.
     block
         Which of several tables below each other, from 0; None refuses a file with several.
 
@@ -68,9 +71,9 @@ def load_raw(
     if path.suffix.lower() in (".parquet", ".pq") or start[:4] == b"PAR1":
         return _load_parquet(connection, path, faults)
     if start[:4] == b"PK\x03\x04" and path.suffix.lower() in _WORKBOOKS:
-        return _trimmed(connection, load_workbook(connection, path, faults, part, block), faults)
+        return _trimmed(connection, load_workbook(connection, path, faults, part, block, preferred), faults)
     if start[:8] == _OLE and path.suffix.lower() == ".xls" and not _is_encrypted(path):
-        return _trimmed(connection, load_legacy(connection, path, faults, part, block), faults)
+        return _trimmed(connection, load_legacy(connection, path, faults, part, block, preferred), faults)
     if path.suffix.lower() in _JSON:
         return _trimmed(connection, load_json(connection, path, faults), faults)
     if _is_something_else(start, path, faults):
