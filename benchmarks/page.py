@@ -131,7 +131,21 @@ def ranks_part(record: Mapping[str, Any]) -> str:
     return f"{table(header, rows)}\n\n{measured_on(record)}"
 
 
-PARTS = {"null": null_part, "panels": panels_part, "twins": twins_part, "ranks": ranks_part}
+def kills_part(record: Mapping[str, Any]) -> str:
+    """What kill -9 did to a case."""
+    header = ["killed", "kills", "acknowledged before", "left something behind", "acknowledged and lost", "unreadable"]
+    rows = []
+    for name, words in (("random", "at a random instant"), ("steps", "before each step, and after the last")):
+        row = record["result"][name]
+        kinds = ", ".join(f"{kind} {count}" for kind, count in row["by_kind"].items())
+        counts = [str(row[part]) for part in ("acknowledged", "left_something")]
+        rows.append(
+            [f"{words} ({kinds})", str(row["kills"]), *counts, str(len(row["lost"])), str(len(row["unreadable"]))]
+        )
+    return f"{table(header, rows)}\n\n{measured_on(record)}"
+
+
+PARTS = {"null": null_part, "panels": panels_part, "twins": twins_part, "ranks": ranks_part, "kills": kills_part}
 
 
 def filled(page: str) -> str:

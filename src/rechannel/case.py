@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from rechannel import __version__
-from rechannel.answers.answer import Answer, Provenance, dumps
+from rechannel.answers.answer import Answer, Provenance
 from rechannel.answers.closure import ClosureQuestion, Surrounds, answer_closure
 from rechannel.answers.declared import DeclaredQuestion, answer_declared_closure
 from rechannel.answers.exposure import HORIZON as EXPOSURE_HORIZON
@@ -21,6 +21,7 @@ from rechannel.answers.record import answer_record
 from rechannel.answers.worth import WorthQuestion, answer_worth
 from rechannel.report.facts import CaseFacts, facts_of
 from rechannel.report.publish import write_report
+from rechannel.report.runfiles import PAGES, write_run
 from rechannel.source.store import CaseFolder, CreatedCase, create_case, open_case_folder
 from rechannel.tables.calendar import Event, exits, with_holidays
 from rechannel.tables.calendar import announced as announced_on
@@ -242,7 +243,7 @@ class Case:
 
         Every channel is closed in turn; every closure and demotion in `events` is forecast as on its eve and measured
         where the data reach past it; without `daily` the public record is read, and each of them is answered from
-        declared ranges. An interruption leaves nothing.
+        declared ranges. The run takes its number at the start; an interruption leaves nothing.
 
         Parameters
         ----------
@@ -250,16 +251,11 @@ class Case:
             Called with the question about to be answered and its channel (empty when it has none), then with `report`.
         """
         tell = progress or _quiet
-        answers = self._public_answers() if self.is_public else self._daily_answers(tell)
-        tell("report", "")
         with self.folder.new_run() as pending:
-            (pending.folder / "answers").mkdir()
-            for answer in answers:
-                name = f"{answer.question}-{len(list((pending.folder / 'answers').iterdir())) + 1}.json"
-                (pending.folder / "answers" / name).write_text(dumps(answer), encoding="utf-8")
-            write_report(answers, self.facts(), LANGUAGES, pending.folder)
-            final = pending.final
-        return Run(final, answers, tuple(final / f"report.{language}.html" for language in LANGUAGES))
+            answers = self._public_answers() if self.is_public else self._daily_answers(tell)
+            tell("report", "")
+            write_run(pending, answers, self.facts())
+        return Run(pending.final, answers, tuple(pending.final / name for name in PAGES))
 
     def _public_answers(self) -> tuple[Answer, ...]:
         """The record, then closure and impact of every exit of one channel."""

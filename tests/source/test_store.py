@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date, timedelta
+import os
+import shutil
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from made_cases import TODAY, admitted, daily, events, make, snapshot, touches
 
-from rechannel.source.addition import add_to_case
-from rechannel.source.config import Assumption, read_config
-from rechannel.source.store import case_faults, create_case, open_case_folder
+from rechannel.source.addition import add_relation, add_to_case
+from rechannel.source.config import Assumption, CaseConfig, read_config
+from rechannel.source.store import case_faults, create_case, open_case_folder, store_case, store_faults
 from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.errors import CallError, CaseError, FileRefused, RechannelError, StoreError
-
-TODAY = date(2025, 12, 31)
-FIRST = date(2025, 1, 1)
-
-
-def daily(path: Path, days: int = 40, visits: int = 100) -> Path:
-    rows = [f"{FIRST + timedelta(days=day)},{name},{visits + day}" for day in range(days) for name in ("app", "entry")]
-    path.write_text("date,channel,visits\n" + "\n".join(rows) + "\n")
-    return path
-
-
-def touches(path: Path) -> Path:
-    path.write_text(
-        "customer,time,channel,event,value\nu1,2025-01-01 10:00:00,app,visit,\nu1,2025-01-01 11:00:00,app,order,5\n"
-    )
-    return path
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+from rechannel.vocabulary.wording import LANGUAGES
 
 
 def test_the_same_files_make_the_same_case(tmp_path: Path) -> None:
@@ -83,52 +68,6 @@ def test_calls_that_cannot_be(tmp_path: Path) -> None:
         open_case_folder(tmp_path / "nothing")
 
 
-def test_runs_appear_whole_or_not_at_all(tmp_path: Path) -> None:
-    case = open_case_folder(create_case(tmp_path / "c", {"daily": daily(tmp_path / "d.csv")}, today=TODAY).folder)
-    with case.new_run() as first:
-        (first.folder / "answers").mkdir()
-        (first.folder / "answers" / "a.json").write_text("{}")
-        assert case.runs() == ()
-        with case.new_run() as second:
-            pass
-    with pytest.raises(KeyboardInterrupt), case.new_run():
-        raise KeyboardInterrupt
-    assert [run.name for run in case.runs()] == [first.name, second.name]
-    assert (first.number, second.number) == (1, 2)
-    assert (first.final / "answers" / "a.json").read_text() == "{}"
-    assert sorted(path.name for path in (case.folder / "runs").iterdir()) == sorted([first.name, second.name])
-
-
-def test_add_appends_and_replaces_by_key(tmp_path: Path) -> None:
-    folder = create_case(tmp_path / "c", {"daily": daily(tmp_path / "d.csv")}, today=TODAY).folder
-    text = (folder / "case.toml").read_text().replace('host = ""', 'host = "WeChat"', 1)
-    (folder / "case.toml").write_text(text)
-    case = open_case_folder(folder)
-    before = case.data_sha256
-    more = tmp_path / "more.csv"
-    more.write_text("date,channel,visits,orders\n2025-02-09,app,139,3\n2025-02-10,app,7,4\n2025-02-10,entry,8,5\n")
-    done = add_to_case(case, "daily", more, today=TODAY)
-    assert (done.added, done.revised, done.rows) == (2, 1, 82)
-    assert done.revised_keys == ("2025-02-09 app",)
-    again = open_case_folder(folder)
-    relation = again.relation("daily")
-    assert relation is not None
-    assert relation.num_rows == 82
-    assert relation["visits"].to_pylist()[-3:] == [139.0, 7.0, 8.0]
-    assert relation["orders"].to_pylist()[-3:] == [3.0, 4.0, 5.0]
-    assert again.data_sha256 != before
-    assert again.config.channels[0].host == "WeChat"
-    assert again.config.tables["daily"].original == ("d.csv", "more.csv")
-    assert len(list((folder / "data").iterdir())) == 1
-    state = snapshot(folder)
-    more.write_text("date,channel,visits\n2025-02-11,app,-7\n")
-    with pytest.raises(FileRefused):
-        add_to_case(again, "daily", more, today=TODAY)
-    assert snapshot(folder) == state
-    add_to_case(again, "touches", touches(tmp_path / "t.csv"), today=TODAY)
-    assert re.fullmatch(r"[0-9a-f]{64}", open_case_folder(folder).config.salt)
-
-
 @pytest.mark.parametrize(
     ("old", "new", "code", "place"),
     [
@@ -151,6 +90,138 @@ def test_faults_of_case_toml_have_a_place(tmp_path: Path, old: str, new: str, co
         read_config(folder)
     assert error.value.code == code
     assert place in error.value.message("en")
+
+
+@pytest.mark.parametrize("file", ["daily.parquet", "touches.parquet"])
+def test_no_flipped_byte_of_a_data_file_changes_a_value(tmp_path: Path, file: str) -> None:
+    files = {"daily": daily(tmp_path / "d.csv"), "touches": touches(tmp_path / "t.csv")}
+    folder = create_case(tmp_path / "c", files, today=TODAY).folder
+    table, path = file.removesuffix(".parquet"), folder / "data" / file
+    body = path.read_bytes()
+    for place in range(0, len(body), 7):
+        path.write_bytes(body[:place] + bytes([body[place] ^ 1 << place % 8]) + body[place + 1 :])
+        with pytest.raises(CaseError, match="RC209") as error:
+            open_case_folder(folder).relation(table)
+        assert file in error.value.message("zh-Hans")
+    path.write_bytes(body)
+    assert open_case_folder(folder).relation(table) is not None
+
+
+def test_a_data_file_edited_by_hand_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    folder = create_case(tmp_path / "c", {"daily": daily(tmp_path / "d.csv")}, today=TODAY).folder
+    path = folder / "data" / "daily.parquet"
+    relation = pq.read_table(path)
+    pq.write_table(relation.slice(1), path)
+    for read in (lambda case: case.relation("daily"), lambda case: case.data_sha256):
+        with pytest.raises(CaseError, match="RC209") as error:
+            read(open_case_folder(folder))
+        for language in LANGUAGES:
+            assert "d.csv" in error.value.message(language)
+            assert "rechannel new" in error.value.message(language)
+    taken = create_case(tmp_path / "taken", {"daily": path}, today=TODAY)
+    assert open_case_folder(taken.folder).relation("daily").num_rows == 79
+    text = (folder / "case.toml").read_text()
+    pq.write_table(relation, path)
+    (folder / "case.toml").write_text(text.replace("rows = 80", "rows = 79"))
+    with pytest.raises(CaseError, match="RC209"):
+        open_case_folder(folder).relation("daily")
+
+
+def early(folder: Path) -> Path:
+    """The same case as store version 1 wrote it: no salt without touches, no SHA-256 of data files, no lock."""
+    place = folder / "case.toml"
+    lines = [line for line in place.read_text().splitlines() if not line.startswith(("file_", "salt"))]
+    place.write_text("\n".join(lines).replace("store_version = 2", "store_version = 1") + "\n")
+    (folder / ".lock").unlink()
+    return folder
+
+
+def test_a_case_of_the_earlier_version_is_read_and_gets_its_proofs_with_the_next_addition(tmp_path: Path) -> None:
+    files = {"daily": daily(tmp_path / "d.csv")}
+    now = open_case_folder(create_case(tmp_path / "now", files, today=TODAY).folder)
+    folder = early(create_case(tmp_path / "c", files, today=TODAY).folder)
+    before = snapshot(folder)
+    case = open_case_folder(folder)
+    assert case.data_sha256 == now.data_sha256
+    (note,) = store_faults(case)
+    assert (note.code, note.severity) == ("RC190", "note")
+    assert "daily.parquet" in note.message("en")
+    assert snapshot(folder) == before
+    add_relation(case, "events", events(0), today=TODAY)
+    assert store_faults(open_case_folder(folder)) == ()
+    config = read_config(folder)
+    assert (config.store_version, config.tables["daily"]) == (2, now.config.tables["daily"])
+    add_to_case(case, "touches", touches(tmp_path / "t.csv"), today=TODAY)
+    with_touches = {**files, "touches": tmp_path / "t.csv"}
+    other = open_case_folder(create_case(tmp_path / "other", with_touches, today=TODAY).folder)
+    assert read_config(folder).salt == other.config.salt
+    assert case.relation("touches").equals(other.relation("touches"))
+
+
+def test_a_case_is_made_from_tables_already_admitted(tmp_path: Path) -> None:
+    rows = {"date": [date(2025, 1, 1)], "channel": ["app"], "visits": [5.0]}
+    two = replace(admitted("daily", rows), original=("a.xlsx", 'bad\udcff name\n".csv'), sha256=("0" * 64, "1" * 64))
+    declared = CaseConfig(
+        "n",
+        "USD",
+        "UTC",
+        "weekly",
+        {},
+        channels=(Channel("live", {"en": "Live"}, "Host", "live", "top", "shop", ("直播", 'a "b"')),),
+        assumptions={"x y": Assumption(0.1, 0.2, "s", "share")},
+        margin=Assumption(0.1, 0.2, "s"),
+        host={"ads": Assumption(1, 2, "s")},
+        seed=3,
+        salt="salt",
+    )
+    made = store_case(tmp_path / "c", {"daily": two}, declared)
+    opened = open_case_folder(made.folder)
+    assert opened.config == made.config
+    assert opened.config.channels == (*declared.channels, Channel("app"))
+    assert (opened.config.host, opened.config.seed, opened.config.salt) == (declared.host, 3, "salt")
+    assert opened.config.tables["daily"].original == ("a.xlsx", 'bad\\udcff name\n".csv')
+    assert opened.config.tables["daily"].sha256 == two.sha256
+    with pytest.raises(CaseError, match="RC201"):
+        store_case(tmp_path / "c", {"daily": two}, declared)
+    for wrong in (replace(declared, margin=Assumption(0.1, 0.2, "")), replace(declared, currency="yuan")):
+        with pytest.raises(CaseError, match="RC204"):  # it could not be opened again
+            store_case(tmp_path / "d", {"daily": two}, wrong)
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_an_opened_case_is_a_snapshot(tmp_path: Path) -> None:
+    folder = make(tmp_path / "c")
+    readers = [open_case_folder(folder)]
+    for day in range(1, 4):
+        add_relation(open_case_folder(folder), "events", events(day), today=TODAY)
+        readers.append(open_case_folder(folder))
+    assert [reader.relation("events").num_rows for reader in readers] == [1, 2, 3, 4]
+    assert len({reader.data_sha256 for reader in readers}) == 4
+    assert len(list((folder / "data").iterdir())) == 1
+    readers[0].refresh()
+    assert readers[0].relation("events").num_rows == 4
+
+
+def test_a_folder_that_may_not_be_read_or_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path / "c")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        with pytest.raises(CaseError, match="RC215"):
+            open_case_folder(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        with pytest.raises(CaseError, match="RC207"):
+            open_case_folder(folder)
+    case = open_case_folder(folder)
+    shutil.rmtree(folder)
+    assert case.relation("events") is not None
+    with pytest.raises(CaseError, match="RC213"):
+        add_relation(case, "events", events(1), today=TODAY)
+    with pytest.raises(StoreError, match="RC407"), case.new_run():
+        pass
+    with pytest.raises(CaseError, match="RC202"):
+        case.refresh()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ranges_of_case_toml(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from rechannel.cli.verb import Verb, argument, option, words
 from rechannel.report import phrases
 from rechannel.source.config import CaseConfig
 from rechannel.vocabulary import numbers
-from rechannel.vocabulary.channel import Channel, name_of
+from rechannel.vocabulary.channel import Channel, id_of, name_of
 from rechannel.vocabulary.errors import CallError
 from rechannel.vocabulary.estimate import Estimate, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
@@ -43,6 +43,7 @@ def ask(
 ) -> int:
     """Answer one question; the answer goes to F or to the screen, never into the case."""
     opened, horizons = open_case(case), tuple(dict.fromkeys(horizon)) or DEFAULT_HORIZONS
+    channel = channel and id_of(channel, opened.config.channels)
     if question == "exposure":
         answer = opened.exposure()
     elif question == "worth":

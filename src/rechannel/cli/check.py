@@ -10,6 +10,7 @@ from rechannel.cli.terminal import aligned, put_json, say, say_faults
 from rechannel.cli.verb import Verb, argument, option, words
 from rechannel.source.remarks import table_span
 from rechannel.source.store import CaseFolder, case_faults, open_case_folder, store_faults
+from rechannel.vocabulary.errors import Fault
 from rechannel.vocabulary.wording import LANGUAGES
 
 
@@ -29,19 +30,23 @@ def check(case: Path, json_file: str | None) -> int:
                 "data_sha256": opened.data_sha256,
                 "tables": _tables(opened),
                 "channels": [channel.channel_id for channel in opened.config.channels],
-                "faults": [
-                    {
-                        "code": fault.code,
-                        "severity": fault.severity,
-                        "column": fault.column,
-                        "message": {language: fault.message(language) for language in LANGUAGES},
-                    }
-                    for fault in faults
-                ],
+                "faults": [fault_json(fault) for fault in faults],
             },
             json_file,
         )
     return 2 if any(fault.severity == "refuse" for fault in faults) else 0
+
+
+def fault_json(fault: Fault) -> dict[str, object]:
+    """A remark as data, in three languages."""
+    return {
+        "code": fault.code,
+        "severity": fault.severity,
+        "file": fault.file,
+        "line": fault.line,
+        "column": fault.column,
+        "message": {language: fault.message(language) for language in LANGUAGES},
+    }
 
 
 def _tables(case: CaseFolder) -> dict[str, dict[str, object]]:

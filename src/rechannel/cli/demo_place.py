@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,30 +18,51 @@ def check_free(target: Path, force: bool) -> None:
     Raises
     ------
     CallError
-        RC327: it is not empty and `force` is off; RC328: it holds something that is not a case.
+        RC327: it is not empty and `force` is off; RC328: it holds something that is not a case; RC313: it may not be
+        looked at.
     """
-    if target.exists() and any(target.iterdir()):
-        if not force:
-            raise CallError("RC327", path=str(target))
-        if not (target / "case.toml").is_file():
-            raise CallError("RC328", path=str(target))
+    try:
+        is_file = target.exists() and not target.is_dir()
+        taken = is_file or (target.exists() and any(target.iterdir()))
+        is_case = (target / "case.toml").is_file()
+    except OSError as error:
+        raise CallError("RC313", path=str(target), reason=error.strerror or str(error)) from error
+    if taken and not force:
+        raise CallError("RC327", path=str(target))
+    if taken and not is_case:
+        raise CallError("RC328", path=str(target))
 
 
 @contextmanager
 def made_at(target: Path) -> Iterator[Path]:
-    """A folder to make a case in; it becomes `target`, replacing what stood there, when the block ends well."""
-    parent_is_new = not target.parent.exists()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """A folder to make a case in; it becomes `target`, replacing what stood there, when the block ends well.
+
+    Raises
+    ------
+    CallError
+        RC311: the disk refuses, here or inside the block; what stood at `target` is still there.
+    """
+    above = [parent for parent in (target.parent, *target.parent.parents) if not parent.exists()]
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as waiting:
             made = Path(waiting) / target.name
             yield made
+            earlier = Path(waiting) / "earlier"
             if target.exists():
-                shutil.rmtree(target)
-            made.rename(target)
+                target.rename(earlier)
+            try:
+                made.rename(target)
+            except BaseException:
+                if earlier.exists():
+                    earlier.rename(target)
+                raise
+    except OSError as error:
+        raise CallError("RC311", path=str(target), reason=error.strerror or str(error)) from error
     finally:
-        if parent_is_new and not any(target.parent.iterdir()):
-            target.parent.rmdir()
+        with suppress(OSError):  # not empty: the demo stands there
+            for parent in above:
+                parent.rmdir()
 
 
 def moved(run: Run, made: Path, target: Path) -> Run:

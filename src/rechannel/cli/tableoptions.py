@@ -23,6 +23,14 @@ def table_options() -> list[click.Option]:
     ]
 
 
+def import_options() -> list[click.Option]:
+    """`--mapping F` and `--alias NAME=CHANNEL`, each as often as wanted."""
+    return [
+        option("--mapping", multiple=True, type=click.Path(path_type=Path), metavar="F"),
+        option("--alias", multiple=True, metavar="NAME=CHANNEL"),
+    ]
+
+
 def given_tables(options: dict[str, Path | None]) -> dict[TableName, Path]:
     """Canonical table -> file, of those options that were given."""
     found: dict[TableName, Path] = {}

@@ -54,18 +54,21 @@ def write_report(
     MissingPart
         RC500: ECharts is not there; `make` brings it.
     """
-    made = {language: page(answers, facts, language, languages) for language in languages}
-    written = [folder / file_name(language) for language in languages]
+    made = pages(answers, facts, languages)
     with TemporaryDirectory(dir=folder, prefix=".report-") as waiting:
-        for language, markup in made.items():
-            target = Path(waiting, file_name(language))
-            with target.open("w", encoding="utf-8", newline="\n") as stream:
+        for name, markup in made.items():
+            with Path(waiting, name).open("w", encoding="utf-8", newline="\n") as stream:
                 stream.write(markup)
                 stream.flush()
                 os.fsync(stream.fileno())
-        for path in written:
-            os.replace(Path(waiting, path.name), path)
-    return written
+        for name in made:
+            os.replace(Path(waiting, name), folder / name)
+    return [folder / name for name in made]
+
+
+def pages(answers: Sequence[Answer], facts: CaseFacts, languages: Sequence[Language]) -> dict[str, str]:
+    """File name -> page, in the order of `languages`; see `write_report`."""
+    return {file_name(language): page(answers, facts, language, languages) for language in languages}
 
 
 def file_name(language: Language) -> str:

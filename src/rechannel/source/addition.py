@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
@@ -176,19 +176,20 @@ def _commit(
         durable.sync_folder(data, "data folder")
         durable.rename(waiting, place, "case.toml")
     except BaseException:
-        _clear_unnamed(case.folder)
+        # The old files stay: an interruption right after the renaming is one that the disk has not confirmed.
+        _clear_unnamed(case.folder, {source.file for source in case.config.tables.values()})
         raise
     case.refresh(merged)
     durable.confirm(case.folder, "case folder", CaseError)
 
 
-def _clear_unnamed(folder: Path) -> None:
-    """Remove our files that `case.toml` does not name; for the holder of the lock only.
+def _clear_unnamed(folder: Path, kept: Collection[str] = ()) -> None:
+    """Remove our files that `case.toml` does not name, but those `kept`; for the holder of the lock only.
 
     What cannot be removed now harms nobody and goes with the next addition.
     """
     with suppress(OSError, CaseError, StoreError):
-        names = {source.file for source in read_config(folder).tables.values()}
+        names = {*kept, *(source.file for source in read_config(folder).tables.values())}
         for path in (folder / DATA).iterdir():
             if _DATA_FILE.fullmatch(path.name) and path.name not in names:
                 durable.remove(path, "unnamed data file")

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from rechannel.source.cells import TYPED, type_cells
-from rechannel.source.checks import Rules, check_history, check_rows
+from rechannel.source.checks import Rules, check_history, check_markets, check_rows
 from rechannel.source.contract import TABLES, TableName
 from rechannel.source.engine import locked_engine, named, quoted
 from rechannel.source.faultlist import FaultList
@@ -127,10 +127,11 @@ def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: st
 
 
 def history_faults(relation: pa.Table, rules: Rules, file: str) -> tuple[Fault, ...]:
-    """History and gaps of a canonical `daily` relation, as if it came from one file."""
+    """History, gaps and markets of a canonical `daily` relation, as if it came from one file."""
     faults = FaultList(file)
     with locked_engine() as connection:
         connection.register("given", relation)
         connection.execute(f"CREATE TABLE {TYPED} AS SELECT *, 0 AS line FROM given")
         check_history(connection, relation.column_names, rules, faults)
+        check_markets(connection, relation.column_names, faults)
     return faults.ordered()

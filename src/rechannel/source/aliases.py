@@ -10,8 +10,7 @@ import duckdb
 from rechannel.source.cells import TYPED
 from rechannel.source.engine import named, quoted
 from rechannel.source.faultlist import FaultList
-from rechannel.source.mapping import folded
-from rechannel.vocabulary.channel import Channel
+from rechannel.vocabulary.channel import Channel, folded
 
 _FORMERLY = re.compile(r"\((?:原|formerly).+\)$")
 """`关键词推广(原直通车)`: a product states the former name of an entry behind the new one."""

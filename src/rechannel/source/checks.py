@@ -14,8 +14,7 @@ from rechannel.source.cells import TYPED
 from rechannel.source.contract import FEWEST_DAYS, FEWEST_WEEKS, TABLES, Table, TableName
 from rechannel.source.engine import named, quoted
 from rechannel.source.faultlist import FaultList
-from rechannel.source.mapping import folded
-from rechannel.vocabulary.channel import ALL_MARKETS, WHOLE_SHOP, Cadence
+from rechannel.vocabulary.channel import ALL_MARKETS, WHOLE_SHOP, Cadence, folded
 from rechannel.vocabulary.errors import MOST_FAULTS
 
 SLIP = 100
@@ -206,15 +205,22 @@ def _shown(value: object) -> str:
     return f"{value:,g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
 
 
+def check_markets(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:
+    """The sum of the markets (a row without a market) never stands beside named ones, on one date of one channel."""
+    if "market" not in present:
+        return
+    market = f"lower(coalesce(market, {quoted(ALL_MARKETS)}))"
+    for day, channel, line in _rows(
+        connection,
+        f"""SELECT date, channel, min(line) FILTER ({market} = {quoted(ALL_MARKETS)}) FROM {TYPED}
+        GROUP BY date, channel HAVING count(DISTINCT {market}) > 1
+        AND bool_or({market} = {quoted(ALL_MARKETS)}) ORDER BY 3 LIMIT {MOST_FAULTS}""",
+    ):
+        faults.add("RC135", "refuse", line=_line(line), column="market", date=str(day), channel=str(channel))
+
+
 def _check_daily(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:
-    if "market" in present:
-        for day, channel, line in _rows(
-            connection,
-            f"""SELECT date, channel, min(line) FILTER (lower(market) = {quoted(ALL_MARKETS)}) FROM {TYPED}
-            GROUP BY date, channel HAVING count(DISTINCT lower(market)) > 1
-            AND bool_or(lower(market) = {quoted(ALL_MARKETS)}) ORDER BY 3 LIMIT {MOST_FAULTS}""",
-        ):
-            faults.add("RC135", "refuse", line=_line(line), column="market", date=str(day), channel=str(channel))
+    check_markets(connection, present, faults)
     for column in ("visits", "new_customers", "orders", "volume"):
         if column in present:
             _odd(connection, f"{column} <> round({column})", "RC155", column, faults, column)

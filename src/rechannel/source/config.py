@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from typing import TypeVar, cast
@@ -103,11 +103,17 @@ class CaseConfig:
 
 def check_timezone(name: str) -> str:
     """`name` when it is an IANA time zone; CallError RC306 otherwise."""
+    if not _is_timezone(name):
+        raise CallError("RC306", value=name, nearest=nearest(name, sorted(available_timezones())))
+    return name
+
+
+def _is_timezone(name: str) -> bool:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise CallError("RC306", value=name, nearest=nearest(name, sorted(available_timezones()))) from None
-    return name
+        return False
+    return True
 
 
 def check_currency(code: str) -> str:
@@ -118,7 +124,13 @@ def check_currency(code: str) -> str:
 
 
 def write_config(config: CaseConfig, first: date | None, last: date | None) -> str:
-    """The text of a new `case.toml`, with comments that say what may be filled in."""
+    """The text of a new `case.toml`, with comments that say what may be filled in.
+
+    Raises
+    ------
+    CaseError
+        RC204, RC214: `config` holds what `case.toml` could not say.
+    """
     document = tomlkit.document()
     document.add(tomlkit.comment("A case of rechannel. Edit freely; `rechannel check` tells what is wrong and where."))
     document.add("name", tomlkit.item(config.name))
@@ -142,7 +154,16 @@ def write_config(config: CaseConfig, first: date | None, last: date | None) -> s
     document.add("tables", tables)
     _add_channels(document, config)
     _add_ranges(document, config)
-    return tomlkit.dumps(document)
+    return _read_back(tomlkit.dumps(document), config)
+
+
+def _read_back(text: str, wanted: CaseConfig) -> str:
+    """`text` when it says what is wanted: nothing is stored that could not be opened again."""
+    found = parse_config(text)
+    for part in fields(CaseConfig):
+        if getattr(found, part.name) != getattr(wanted, part.name):
+            raise CaseError("RC214", detail=part.name)
+    return text
 
 
 def _commented(value: object, comment: str) -> Item:
@@ -176,6 +197,9 @@ def _add_channels(document: TOMLDocument, config: CaseConfig) -> None:
         names = tomlkit.inline_table()
         names.update(channel.names)
         table.add("names", names)
+        for key in ("placement", "shop"):
+            if getattr(channel, key):
+                table.add(key, getattr(channel, key))
         if channel.aliases:
             table.add("aliases", list(channel.aliases))
         channels.append(table)
@@ -191,11 +215,12 @@ def _add_ranges(document: TOMLDocument, config: CaseConfig) -> None:
             document.add(tomlkit.comment(line))
     else:
         document.add("margin", _range_item(config.margin, "contribution margin as share of GMV"))
-    assumptions = tomlkit.table(is_super_table=True)
-    for name, assumption in config.assumptions.items():
-        assumptions.add(name, _range_item(assumption))
-    if config.assumptions:
-        document.add("assumptions", assumptions)
+    for section, ranges in (("assumptions", config.assumptions), ("host", config.host)):
+        if ranges:
+            table = tomlkit.table(is_super_table=True)
+            for name, stated in ranges.items():
+                table.add(name, _range_item(stated))
+            document.add(section, table)
 
 
 def _range_item(stated: Assumption, comment: str = "") -> Item:
@@ -230,11 +255,9 @@ def with_sources(text: str, changed: CaseConfig) -> str:
             elif value:
                 added.append(f"{key} = {json.dumps(value)}\n")
         result = "".join([*added, tomlkit.dumps(document)])
-    except TOMLKitError as error:
+    except (TOMLKitError, ValueError, TypeError) as error:  # tomlkit says so of a layout it cannot extend
         raise CaseError("RC214", detail=str(error).splitlines()[0][:200]) from error
-    if parse_config(result) != changed:  # what is stored is read back before it is stored
-        raise CaseError("RC214", detail="[tables]")
-    return result
+    return _read_back(result, changed)
 
 
 def read_text(folder: Path) -> str:
@@ -297,7 +320,7 @@ class _ConfigReader:
         if cadence not in ("daily", "weekly"):
             raise self._wrong("cadence", cadence, "daily or weekly")
         timezone = self._get(self.values, "timezone", str, "a time zone", "Asia/Shanghai")
-        if timezone not in available_timezones():
+        if not _is_timezone(timezone):
             raise self._wrong("timezone", timezone, "an IANA time zone such as Asia/Shanghai")
         currency = self._get(self.values, "currency", str, "a currency code", "CNY")
         if not re.fullmatch(r"[A-Z]{3}", currency):

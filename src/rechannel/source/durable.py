@@ -235,8 +235,9 @@ class Claim:
                 os.close(self._descriptor)
                 raise
         except BaseException:
-            with suppress(OSError):
-                remove(unseen, what)
+            for name in (unseen, path):
+                with suppress(OSError):
+                    remove(name, what)
             raise
 
     def end(self) -> None:
@@ -275,8 +276,19 @@ def confirm(folder: Path, what: str, kind: Kind) -> None:
         raise kind(code, path=str(folder), reason=error.strerror or str(error)) from error
 
 
-def refused(error: OSError, folder: Path, kind: Kind) -> CaseError | StoreError:
+def refused(error: OSError, folder: Path, kind: Kind, *, was_there: bool = True) -> CaseError | StoreError:
     """What a failure of the disk means to the reader, as an error of the case or of its runs.
+
+    Parameters
+    ----------
+    error
+        What the system said.
+    folder
+        The case folder, as the reader named it.
+    kind
+        CaseError or StoreError.
+    was_there
+        Whether the folder was there before; a new one cannot be gone.
 
     Returns
     -------
@@ -292,7 +304,7 @@ def refused(error: OSError, folder: Path, kind: Kind) -> CaseError | StoreError:
         code = "RC211" if kind is CaseError else "RC405"
     elif error.errno in _NOT_ALLOWED:
         code = "RC212" if kind is CaseError else "RC406"
-    elif error.errno == errno.ENOENT and not folder.exists():
+    elif was_there and error.errno == errno.ENOENT and not folder.exists():
         code = "RC213" if kind is CaseError else "RC407"
     else:
         code = "RC206" if kind is CaseError else "RC402"

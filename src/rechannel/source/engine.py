@@ -11,6 +11,8 @@ from pathlib import Path
 
 import duckdb
 
+from rechannel.vocabulary.errors import CaseError
+
 MEMORY_MB = 1024
 """Memory limit of the embedded engine; what does not fit goes to the engine's own folder."""
 
@@ -30,8 +32,16 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
         The files that may be read.
     memory_mb
         Memory limit, MB.
+
+    Raises
+    ------
+    CaseError
+        RC216: the private folder cannot be made, or has no room for what exceeds the memory limit.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="rechannel-")).resolve()
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix="rechannel-")).resolve()
+    except OSError as error:
+        raise CaseError("RC216", reason=error.strerror or str(error)) from error
     try:
         connection = duckdb.connect(
             ":memory:",
@@ -53,6 +63,8 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
             yield connection
         finally:
             connection.close()
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise CaseError("RC216", reason=str(error).splitlines()[0][:200]) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from rechannel.source.export import Export
-from rechannel.source.mapping import bare, folded
-from rechannel.vocabulary.channel import Channel
+from rechannel.source.mapping import bare
+from rechannel.vocabulary.channel import Channel, folded
 
 ANY_CURRENCY = "¤"
 """Stands for a code of three letters in the spelling of a header: `Amount spent (¤)`."""

@@ -77,7 +77,7 @@ class Log:
 
 
 def order_log(connection: duckdb.DuckDBPyConnection, export: Export) -> Log:
-    """The orders of `typed`, an order sheet; lines that repeat an order's id are parts of it, its first amounts count."""
+    """The orders of `typed`, an order sheet; lines that repeat an order's id are parts of it, first amounts count."""
     _fill(connection, ORDER_SHEET)
     whole = quoted(export.constants.get("channel", WHOLE_SHOP))
     orders = connection.sql(

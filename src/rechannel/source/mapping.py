@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,7 @@ from importlib.resources import files
 
 from rechannel.source.contract import TABLES, TableName
 from rechannel.source.faultlist import FaultList
+from rechannel.vocabulary.channel import folded
 from rechannel.vocabulary.errors import nearest
 
 
@@ -30,12 +30,6 @@ def synonyms(table: TableName) -> dict[str, str]:
     known: dict[str, list[str]] = tomllib.loads(source.read_text(encoding="utf-8")).get(table, {})
     found = {bare(name): canonical for canonical, names in known.items() for name in names}
     return found | {bare(name): name for name in TABLES[table].names}
-
-
-def folded(name: str) -> str:
-    """A header name without case, width, spaces and underscores: 'Ｎew Customers' is 'newcustomers'."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(letter for letter in plain if not letter.isspace() and letter not in "_\ufeff")
 
 
 _UNIT = re.compile(r"\((?:元|人|次|件|个|個|笔|筆|单|單|cny|rmb|¥)\)$")

@@ -307,6 +307,8 @@ def _manifest(folder: Path) -> Manifest:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise damaged from None
-    if manifest.name != folder.name:
+    inside = {file.name for file in manifest.files if not {"", ".", ".."} & set(file.name.split("/"))}
+    named = {file.name for file in manifest.files} | {answer.file for answer in manifest.answers}
+    if manifest.name != folder.name or named - inside:
         raise damaged
     return manifest

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from io import FileIO
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -89,10 +89,10 @@ class CaseFolder:
     def _read(self, table: TableName, source: TableSource) -> pa.Table:
         with self._opened(table, source) as stream:
             try:
-                if source.file_sha256 and _digest(stream) != source.file_sha256:
+                body = _body(stream)
+                if source.file_sha256 and hashlib.sha256(body).hexdigest() != source.file_sha256:
                     raise self._changed(source)
-                stream.seek(0)
-                relation = pq.read_table(stream)
+                relation = pq.read_table(pa.BufferReader(body))
             except (pa.ArrowException, OSError) as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
                 raise CaseError("RC207", file=source.file, reason=reason) from None
@@ -103,11 +103,11 @@ class CaseFolder:
             raise self._changed(source)
         return relation
 
-    def _opened(self, table: TableName, source: TableSource) -> BinaryIO:
+    def _opened(self, table: TableName, source: TableSource) -> FileIO:
         """The data file from its start, RC205 when it was not there."""
         if table not in self._files.descriptors:
             raise CaseError("RC205", file=source.file)
-        stream = os.fdopen(os.dup(self._files.descriptors[table]), "rb")
+        stream = FileIO(os.dup(self._files.descriptors[table]), "rb")
         stream.seek(0)
         return stream
 
@@ -197,7 +197,16 @@ def _close_all(descriptors: Mapping[TableName, int]) -> None:
         os.close(descriptor)
 
 
-def _digest(stream: BinaryIO) -> str:
+def _body(stream: FileIO) -> pa.Buffer:
+    """A whole file in memory that belongs to Arrow: its threads must not hold on to an object of Python at the end."""
+    body = pa.allocate_buffer(os.fstat(stream.fileno()).st_size)
+    view, done = memoryview(body), 0
+    while got := stream.readinto(view[done:]):
+        done += got
+    return body.slice(0, done)
+
+
+def _digest(stream: FileIO) -> str:
     digest = hashlib.sha256()
     while block := stream.read(_BLOCK):
         digest.update(block)
@@ -309,7 +318,7 @@ def store_case(folder: Path, admitted: Mapping[TableName, Admitted], declared: C
         RC201: the folder is not empty; RC206, RC210-RC212: the disk refuses.
     """
     check_free(folder)
-    names = {table: ", ".join(one.original[-1:]) for table, one in admitted.items()}
+    names = {table: one.original[0] if len(one.original) == 1 else table for table, one in admitted.items()}
     faults = [fault for table in TABLE_NAMES if table in admitted for fault in admitted[table].faults]
     faults += between_tables({table: one.relation for table, one in admitted.items()}, names)
     daily = admitted["daily"].relation if "daily" in admitted else None
@@ -324,7 +333,7 @@ def check_free(folder: Path) -> None:
     try:
         taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     except OSError as error:
-        raise durable.refused(error, folder, CaseError) from error
+        raise durable.refused(error, folder, CaseError, was_there=False) from error
     if taken:
         raise CaseError("RC201", path=str(folder))
 
@@ -348,7 +357,7 @@ def stored_source(one: Admitted, relation: pa.Table, file: Path, before: TableSo
     """Write the rows of a table as a new data file; what `case.toml` has to say about it."""
     written = durable.write_parquet(relation, file, "data file")
     return TableSource(
-        (*(before.original if before else ()), *one.original),
+        (*(before.original if before else ()), *map(_printable, one.original)),
         (*(before.sha256 if before else ()), *one.sha256),
         relation.num_rows,
         one.duplicates + (before.duplicates if before else 0),
@@ -356,6 +365,11 @@ def stored_source(one: Admitted, relation: pa.Table, file: Path, before: TableSo
         written.sha256,
         written.size,
     )
+
+
+def _printable(name: str) -> str:
+    """A file name as text; bytes that are none are shown as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _write_case(folder: Path, admitted: Mapping[TableName, Admitted], config: CaseConfig) -> CaseConfig:
@@ -377,7 +391,7 @@ def _write_case(folder: Path, admitted: Mapping[TableName, Admitted], config: Ca
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
             raise CaseError("RC201", path=str(folder)) from None
-        raise durable.refused(error, folder, CaseError) from error
+        raise durable.refused(error, folder, CaseError, was_there=False) from error
     durable.confirm(place.parent, "folder above", CaseError)
     return stored
 
@@ -401,7 +415,10 @@ def _write_beside(place: Path, admitted: Mapping[TableName, Admitted], config: C
             durable.write_bytes(text.encode("utf-8"), pending / FILE_NAME, "case.toml")
             for made in (pending / DATA, pending):
                 durable.sync_folder(made, "new case")
-            if sys.platform == "win32" and place.exists():  # elsewhere a folder may be renamed onto an empty one
+            if sys.platform != "win32":
+                durable.rename(pending, place, "new case")
+        if sys.platform == "win32":  # there no folder is renamed onto another, nor with an open file in it
+            if place.exists():
                 place.rmdir()
             durable.rename(pending, place, "new case")
     except BaseException:
@@ -413,6 +430,8 @@ def _write_beside(place: Path, admitted: Mapping[TableName, Admitted], config: C
 
 def _clear_dead(place: Path) -> None:
     """Remove waiting folders of this case whose makers died."""
+    if sys.platform == "win32":  # there the lock is given back before the renaming, so it tells nothing
+        return
     for path in place.parent.glob(f".{glob.escape(place.name)}.new-*"):
         if not durable.is_held(path / durable.LOCK_FILE):
             durable.remove_tree(path, "leftover of a case")

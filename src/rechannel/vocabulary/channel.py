@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -66,6 +67,31 @@ class Channel:
     def display(self, language: str) -> str:
         """The name to show in `language`."""
         return self.names.get(language, self.channel_id)
+
+
+def folded(name: str) -> str:
+    """A name without case, width, spaces and underscores: 'Ｎew Customers' is 'newcustomers'."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(letter for letter in plain if not letter.isspace() and letter not in "_\ufeff")
+
+
+def id_of(name: str, channels: Sequence[Channel]) -> str:
+    """The id of the one channel that is called `name` (id, display name or alias, case and width aside), else `name`.
+
+    Examples
+    --------
+    >>> id_of("直通车", [Channel("关键词推广", aliases=("直通车",)), Channel("app")])
+    '关键词推广'
+    """
+    if any(name == channel.channel_id for channel in channels):
+        return name
+    wanted = folded(name)
+    called = {
+        channel.channel_id
+        for channel in channels
+        if wanted in map(folded, (channel.channel_id, *channel.names.values(), *channel.aliases))
+    }
+    return called.pop() if len(called) == 1 else name
 
 
 def name_of(channel_id: str, channels: Sequence[Channel], language: str) -> str:
