@@ -107,7 +107,8 @@ def answer_closure(
 
     Notes
     -----
-    Refusals: `no_visits`, `short_history`, `channel_zero`, `no_column`, `no_yield`, `no_rivals`, `nothing_removed`, missing money.
+    Refusals: `no_visits`, `short_history`, `channel_zero`, `no_column`, `no_yield`, `no_rivals`, `nothing_removed`,
+    missing money.
     The causal reading assumes that users who meet the closure behave as users of past outages did, up to deferral and a
     bias of unknown sign (`world.diversion`).
     """

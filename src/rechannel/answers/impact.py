@@ -80,7 +80,8 @@ def answer_impact(
 
     Notes
     -----
-    Refusals: `window_not_over`, `no_visits`, `short_history`, `channel_zero`, `unseen_event`, `did_not_fall` and missing columns.
+    Refusals: `window_not_over`, `no_visits`, `short_history`, `channel_zero`, `unseen_event`, `did_not_fall` and
+    missing columns.
     The causal reading assumes that no shock absent from `events` fell on the same day.
     """
     window = Window(question.channel, question.market, question.on, question.announced, question.horizons)

@@ -14,6 +14,9 @@ from rechannel.source.export import Export
 from rechannel.source.faultlist import FaultList
 from rechannel.vocabulary.channel import WHOLE_SHOP, Channel
 
+_ONE_CODE = ("redefine", "retire")
+"""Changes of one code that stays itself."""
+
 
 def channel_notes(
     stacked: Sequence[tuple[Export, pa.Table]],
@@ -38,7 +41,11 @@ def channel_notes(
         mine = there & set(pc.unique(table["channel"]).to_pylist())
         for row, touched in _breaks(export, names_of(channels[export.label])):
             since = _day(row["since"])
-            if mine & touched and (since is None or days["min"] < since <= days["max"]):
+            if since is None:  # where one code became another, both are there when the days reach across
+                concerns = bool(mine & touched) if row["change"] in _ONE_CODE else touched <= mine
+            else:
+                concerns = bool(mine & touched) and days["min"] < since <= days["max"]
+            if concerns:
                 shown = ", ".join(sorted(mine & touched))
                 since_when, en, zh = row["since"] or "—", row["en"], row["zh"]
                 faults.add("RC738", "note", column="channel", channels=shown, since=since_when, en=en, zh=zh)
@@ -60,7 +67,7 @@ def _breaks(export: Export, known: Mapping[str, str]) -> Iterator[tuple[Mapping[
             continue
         named = [row[key] for key in ("old", "new") if row[key]]
         touched = {kinds[name] for name in named} if kinds else {channel_of(name, known) for name in named}
-        if row["change"] in ("redefine", "retire") or len(touched) > 1:
+        if row["change"] in _ONE_CODE or len(touched) > 1:
             yield row, touched
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from rechannel.source.export import Export
 from rechannel.source.mapping import bare
@@ -45,8 +45,7 @@ class Headers:
         if "*" in spelling or ANY_CURRENCY in spelling:
             pattern = _pattern(spelling)
             return tuple(place for place, name in enumerate(self.names) if pattern.fullmatch(folded(name)))
-        wanted = bare(spelling)
-        return tuple(place for place, name in enumerate(self.names) if _plain(name) == wanted)
+        return _index(self.names).get(_bare(spelling), ())
 
     def place(self, spelling: str) -> int | None:
         """Position of a header; None when there is none of that name."""
@@ -75,9 +74,18 @@ class Headers:
         return found.group(1).upper() if found else ""
 
 
-def _plain(name: str) -> str:
-    """A header name as spellings are compared, without any unit."""
-    return bare(_LARGE_UNIT.sub("", folded(name)))
+_bare = lru_cache(maxsize=1 << 14)(bare)
+"""Folding letters is slow, and every mapping file asks for its names of every file."""
+
+
+@lru_cache(maxsize=64)
+def _index(names: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Name without any unit -> its positions."""
+    found: dict[str, tuple[int, ...]] = {}
+    for place, name in enumerate(names):
+        plain = _bare(_LARGE_UNIT.sub("", folded(name)))
+        found[plain] = (*found.get(plain, ()), place)
+    return found
 
 
 @cache

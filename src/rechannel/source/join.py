@@ -316,7 +316,10 @@ def _say_without_visits(
     existing: pa.Table | None,
     faults: FaultList,
 ) -> None:
-    """Tell channels whose visits nobody states, nor the panel that is there: what they cost is kept, and no more."""
+    """Tell channels whose visits nobody states, nor the panel that is there: what they cost is kept, and no more.
+
+    One that has neither visits nor any other figure above nothing is an unused column, not a channel.
+    """
     bare = f"channel <> {quoted(WHOLE_SHOP)} AND visits IS NULL"
     if existing is not None:
         bare += (
@@ -324,6 +327,9 @@ def _say_without_visits(
         )
     others = [name for name in metrics if name != "visits"]
     stated = " OR ".join(f"{named(name)} IS NOT NULL" for name in others) or "false"
+    some = " OR ".join(f"{named(name)} <> 0" for name in others) or "false"
+    unused = f"SELECT channel FROM joined GROUP BY channel HAVING bool_and(({bare}) AND NOT coalesce({some}, false))"
+    connection.execute(f"DELETE FROM joined WHERE channel IN ({unused})")
     for channel, count in connection.execute(
         f"SELECT channel, count(*) FROM joined WHERE {bare} AND ({stated}) GROUP BY channel ORDER BY 1"
     ).fetchall():

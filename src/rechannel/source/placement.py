@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -24,20 +24,12 @@ BRANCH = " / "
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The columns of one loaded file, as its mapping file names them; SQL over `loaded_rows`.
-
-    Attributes
-    ----------
-    branches
-        Words that stand in several branches of the tree in another file of the same export: the whole path names them
-        here too, so that a channel has one name on every day.
-    """
+    """The columns of one loaded file, as its mapping file names them; SQL over `loaded_rows`."""
 
     connection: duckdb.DuckDBPyConnection
     headers: Headers
     export: Export
     faults: FaultList
-    branches: frozenset[str] = frozenset()
 
     def text(self, spellings: Sequence[str]) -> tuple[str, str] | None:
         """SQL of the text of the first spelling that is there, and the header's name."""
@@ -88,17 +80,18 @@ class Placement:
         columns = self.export.columns
         return {name: sql for name in SOURCE_FIELDS if (sql := self.filled(columns.get(name, ())))}
 
-    def channel(self, kept: str) -> tuple[str, str] | None:
+    def channel(self, branches: Collection[str]) -> tuple[str, str] | None:
         """How the channel of a row is told: by the finest level of a tree, by a rule, or by a column.
 
         Parameters
         ----------
-        kept
-            SQL of the rows that count.
+        branches
+            Words that several branches of the tree share, in this file or in another one of its export: the whole path
+            names them, so that a channel has one name on every day.
         """
         levels = self.levels()
         if levels:
-            return self._finest(levels, kept), self.headers.names[levels[-1]]
+            return self._finest(levels, branches), self.headers.names[levels[-1]]
         sources = self.sources() if self.export.rule else {}
         if not sources:
             return self.filled(self.export.columns.get("channel", ()))
@@ -109,17 +102,16 @@ class Placement:
             by_rule = f"CASE WHEN {told_sql(given)} THEN {by_rule} END"
         return by_rule, printed
 
-    def _finest(self, levels: Sequence[int], kept: str) -> str:
-        """The finest level that says something; where two branches share that word, the whole path."""
+    def _finest(self, levels: Sequence[int], branches: Collection[str]) -> str:
+        """The finest level that says something; where branches share that word, the whole path."""
         finest, path = self._told(levels)
-        words = self.branches | self.shared(kept)
-        if not words:
+        if not branches:
             return finest
-        listed = ", ".join(quoted(word) for word in sorted(words))
+        listed = ", ".join(quoted(word) for word in sorted(branches))
         return f"CASE WHEN {finest} IN ({listed}) THEN {path} ELSE {finest} END"
 
     def shared(self, kept: str) -> frozenset[str]:
-        """The words that stand in several branches of the tree in this file."""
+        """The words that stand in several branches of the tree, among the rows `kept`."""
         levels = self.levels()
         if not levels:
             return frozenset()

@@ -84,7 +84,7 @@ class Reading:
     channels
         Descriptions by the user.
     branches
-        As in `Placement`.
+        Words that several branches of a source tree share in other files.
     """
 
     rules: Rules

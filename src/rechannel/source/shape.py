@@ -80,12 +80,12 @@ def shape(
     salt
         Salt of the customer hash; empty leaves ids as they are.
     branches
-        As in `Placement`.
+        Words that several branches of the tree share in another file of the export.
     """
     connection.execute(f"DROP TABLE IF EXISTS {LOADED}; ALTER TABLE {RAW} RENAME TO {LOADED}")
     headers = Headers(header.names)
-    placement = Placement(connection, headers, export, faults, branches)
-    return _Shaper(connection, header, headers, placement, export, channels, rules, faults).shaped(salt)
+    placement = Placement(connection, headers, export, faults)
+    return _Shaper(connection, header, headers, placement, export, channels, rules, faults, branches).shaped(salt)
 
 
 @dataclass(slots=True)
@@ -100,6 +100,7 @@ class _Shaper:
     channels: Sequence[Channel]
     rules: Rules
     faults: FaultList
+    branches: frozenset[str]
     kept: str = "true"
     constants: dict[str, str] = field(default_factory=dict)
     read: dict[str, str] = field(default_factory=dict)
@@ -113,6 +114,8 @@ class _Shaper:
         self._check_currency()
         if self.faults.refused():
             return None
+        shared = self.placement.shared(self.kept)
+        self.branches |= shared
         relations: dict[TableName, pa.Table] = {}
         log: Log | None = None
         if self.export.grain == "rows":
@@ -124,8 +127,7 @@ class _Shaper:
             log = self._log(salt)
             if log is None:
                 return None
-        branches = self.placement.shared(self.kept)
-        return Shaped(self.export, relations, log, self.read, self.left, branches)
+        return Shaped(self.export, relations, log, self.read, self.left, shared)
 
     def _say_columns(self) -> None:
         """Tell columns that could be mistaken, those that nobody described, and those never seen in public."""
@@ -281,7 +283,7 @@ class _Shaper:
                 continue
             found: tuple[str, str] | None
             if column.name == "channel":
-                found = self.placement.channel(self.kept)
+                found = self.placement.channel(self.branches)
             elif column.name == "date" and not self._has("date") and "day_number" in columns:
                 found = self._numbered_day(columns["day_number"])
             else:
