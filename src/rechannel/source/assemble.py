@@ -36,8 +36,8 @@ SUFFIXES = frozenset(
 """What is read of a folder; other files in it are named and left."""
 ALIKE_SHOWN = {"refuse": 20, "warning": 3, "note": 1}
 """Files for which one and the same remark is printed; the rest are counted."""
-EXPECTED = frozenset({"RC146", "RC149"})
-"""Remarks that are nothing new in an export that a mapping file describes: other sheets, a title above the header."""
+EXPECTED = frozenset({"RC117", "RC146", "RC149"})
+"""Remarks that are nothing new in an export that a mapping file describes: tabs, other sheets, a title row."""
 _COPY = re.compile(r"\s*[(（]\d+[)）]$|\s*- (?:副本|Copy)$")
 Progress = Callable[[int, int, str], None]
 """Files done, files in all, name of the next one."""

@@ -122,13 +122,30 @@ def _groups() -> Mapping[str, object]:
 
 
 @cache
+def _kind_of_source() -> Mapping[str, str]:
+    """Host or name of a site -> its one kind: `google`, `Google` and `www.google.com` are search.
+
+    Google's own list of sources comes before the hosts that others know, and a host before a name that several sites
+    share (Facebook is also a search engine).
+    """
+    rows = table_rows("referrers.csv")
+    named: list[tuple[int, int, str, str]] = []
+    for row in rows:
+        others = 0 if row["source"].startswith("Google Analytics") else 1
+        host, name, kind = row["host"].lower(), row["name"].lower(), row["kind"]
+        for place, word in enumerate((host, host.removeprefix("www."), name)):
+            named.append((others * (1 + place), _KINDS.index(kind), word, kind))
+    found: dict[str, str] = {}
+    for _, _, word, kind in sorted(named):
+        found.setdefault(word, kind)
+    return found
+
+
+@cache
 def _sources_of(kind: str) -> str:
-    """Every host and name of one kind of site, as an SQL list: `google`, `Google`, `www.google.com`."""
-    found = set()
-    for row in table_rows("referrers.csv"):
-        if row["kind"] == kind:
-            found |= {row["host"].lower(), row["name"].lower(), row["host"].lower().removeprefix("www.")}
-    return ", ".join(quoted(word) for word in sorted(found))
+    """Every host and name of one kind of site, as an SQL list."""
+    words = sorted(word for word, one in _kind_of_source().items() if one == kind)
+    return ", ".join(quoted(word) for word in words)
 
 
 def _ga4(given: Mapping[str, str]) -> str:
@@ -182,6 +199,8 @@ def _with_referrer(words: Mapping[str, str], given: Mapping[str, str], rules: Ma
 
 
 _DIMENSIONS = ("source", "medium", "campaign")
+_KINDS = ("ai", "social", "video", "shopping", "search")
+"""Kinds of sites; of one host in two lists, the first is meant."""
 _RULES: Mapping[str, Callable[[Mapping[str, str]], str]] = {
     "ga4": _ga4,
     "wechat_scene": _wechat_scene,

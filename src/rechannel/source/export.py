@@ -28,6 +28,7 @@ Reason = Literal[
     "attributed",
     "clicks",
     "items",
+    "contacts",
     "ratio",
     "page_views",
     "unpaid",
@@ -39,7 +40,7 @@ Reason = Literal[
 
 ORDER_FIELDS = ("order_id", "time", "value", "refunded", "customer")
 EVENT_FIELDS = ("customer", "time", "event", "session", "order_id", "value", "orders")
-SOURCE_FIELDS = ("source", "medium", "campaign", "platform", "scene", "key", "group")
+SOURCE_FIELDS = ("source", "medium", "campaign", "referrer", "referrer_medium", "scene", "key", "group")
 """What a rule of channels reads."""
 DATE_FIELDS = ("day_number", "last_day")
 """Number of the day, counted from 0 at the first day that the title states; last day that a row covers."""
@@ -176,6 +177,7 @@ class Export:
         listed = [name for one in columns for names in one.values() for name in names]
         return (
             *listed,
+            *(name for names in self.needs for name in names),
             *self.known,
             *(n for names in self.levels for n in names),
             *(w.column for w in (*self.drop, *self.keep)),

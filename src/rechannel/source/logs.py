@@ -139,7 +139,7 @@ def _say_left_out(connection: duckdb.DuckDBPyConnection, export: Export, faults:
         count, line = connection.execute(f"SELECT count(*), min(line) FROM {TYPED} WHERE {condition}").fetchall()[0]
         if count:
             faults.add(code, "warning", line=int(line), count=f"{count:,}")
-    if export.order_events or "orders" in export.columns:
+    if export.order_events or "orders" in export.columns or "event" in export.constants:
         return
     known = ", ".join(quoted(name.lower()) for name in export.visit_events) or "''"
     rows = connection.execute(
@@ -168,11 +168,10 @@ def log_tables(export: Export, logs: Sequence[tuple[str, Log]], faults: FaultLis
     """
     with locked_engine() as connection:
         for part in ("visits", "orders"):
-            tables = [(place, table) for place, (_, log) in enumerate(logs) if (table := getattr(log, part))]
+            tables = [(n, table) for n, (_, log) in enumerate(logs) if (table := getattr(log, part)) is not None]
             if tables:
                 whole = pa.concat_tables(
-                    table.append_column("file", pa.array([place] * table.num_rows, pa.int64()))
-                    for place, table in tables
+                    table.append_column("file", pa.array([n] * table.num_rows, pa.int64())) for n, table in tables
                 )
                 connection.register(f"given_{part}", whole)
         if logs[0][1].visits is None:

@@ -151,14 +151,13 @@ class _Shaper:
         if needs_day and self.export.date_from in ("file_name", "title") and not self._has("date"):
             day = stated_day(self.export.date_from, self.header.above, self.rules.cadence, self.faults)
             self.constants["date"] = day.isoformat() if day else ""
-        if self.export.name_pattern:
-            name = self.faults.file.rpartition("/")[2]
-            found = re.search(self.export.name_pattern, name)
-            if found is None:
-                groups = ", ".join(re.compile(self.export.name_pattern).groupindex)
-                self.faults.add("RC739", "refuse", columns=groups)
+        asked = [group for group in re.compile(self.export.name_pattern).groupindex if not self._has(group)]
+        found = re.search(self.export.name_pattern, self.faults.file.rpartition("/")[2]) if asked else None
+        for group in asked:
+            if found is None or not found.group(group):
+                self.faults.add("RC739", "refuse", columns=group)
             else:
-                self.constants |= {key: text.strip() for key, text in found.groupdict().items() if text}
+                self.constants[group] = found.group(group).strip()
 
     def _has(self, column: str) -> bool:
         return self.headers.first(self.export.columns.get(column, ())) is not None
