@@ -29,6 +29,7 @@ Reason = Literal[
     "clicks",
     "items",
     "contacts",
+    "first_in_file",
     "ratio",
     "page_views",
     "unpaid",

@@ -18,6 +18,8 @@ from rechannel.vocabulary.errors import MOST_FAULTS
 
 _RANK: Mapping[Role, int] = {"table": 0, "traffic": 1, "events": 2, "shop": 3, "orders": 4, "ads": 5}
 """Which record is believed when two state a metric of one channel."""
+FEWEST_REPEATS = 3
+"""Days on which two files to be added must say the same to be taken for one."""
 BOUGHT: frozenset[Metric] = frozenset({"cost", "volume"})
 """What an advertising platform is the first record of."""
 ATTRIBUTED: frozenset[Metric] = frozenset({"visits", "orders", "gmv", "new_customers"})
@@ -82,6 +84,7 @@ def stack(table: TableName, pieces: Sequence[Piece], faults: FaultList) -> tuple
     if len(pieces) == 1 or not keys:
         return whole.select(names), 0
     if pieces[0].export.adds_files:
+        _say_repeats(pieces, keys, faults)
         metrics = [name for name in names if name not in keys]
         added = whole.select(names).group_by(keys, use_threads=False).aggregate([(name, "sum") for name in metrics])
         return added.rename_columns([name.removesuffix("_sum") for name in added.column_names]).select(names), 0
@@ -109,6 +112,23 @@ def stack(table: TableName, pieces: Sequence[Piece], faults: FaultList) -> tuple
             f"SELECT {selected} FROM stacked WHERE n NOT IN (SELECT n FROM repeated WHERE same) ORDER BY n"
         ).to_arrow_table()
     return kept, whole.num_rows - kept.num_rows
+
+
+def _say_repeats(pieces: Sequence[Piece], keys: Sequence[str], faults: FaultList) -> None:
+    """Warn of a file to be added that says of several days what another one says: perhaps one member twice."""
+    for place, piece in enumerate(pieces):
+        metrics = [name for name in piece.relation.column_names if name not in keys]
+        for other in pieces[:place]:
+            both = piece.relation.join(other.relation, keys=list(keys), join_type="inner", right_suffix=" of the other")
+            pairs = [
+                (both[name], both[f"{name} of the other"])
+                for name in metrics
+                if f"{name} of the other" in both.schema.names
+            ]
+            alike = all(mine.equals(others) for mine, others in pairs)
+            if len(both) >= FEWEST_REPEATS and alike and any(pc.sum(mine).as_py() for mine, _ in pairs):
+                names = ", ".join(other.files)
+                faults.add("RC750", "warning", file=", ".join(piece.files), other=names, count=str(len(both)))
 
 
 def join_daily(
