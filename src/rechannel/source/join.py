@@ -117,18 +117,16 @@ def stack(table: TableName, pieces: Sequence[Piece], faults: FaultList) -> tuple
 def _say_repeats(pieces: Sequence[Piece], keys: Sequence[str], faults: FaultList) -> None:
     """Warn of a file to be added that says of several days what another one says: perhaps one member twice."""
     for place, piece in enumerate(pieces):
-        metrics = [name for name in piece.relation.column_names if name not in keys]
         for other in pieces[:place]:
-            both = piece.relation.join(other.relation, keys=list(keys), join_type="inner", right_suffix=" of the other")
-            pairs = [
-                (both[name], both[f"{name} of the other"])
-                for name in metrics
-                if f"{name} of the other" in both.schema.names
-            ]
-            alike = all(mine.equals(others) for mine, others in pairs)
-            if len(both) >= FEWEST_REPEATS and alike and any(pc.sum(mine).as_py() for mine, _ in pairs):
-                names = ", ".join(other.files)
-                faults.add("RC750", "warning", file=", ".join(piece.files), other=names, count=str(len(both)))
+            metrics = [name for name in piece.relation.column_names if name in METRICS]
+            theirs = other.relation.rename_columns(
+                [f"{n} there" if n in METRICS else n for n in piece.relation.schema.names]
+            )
+            both = piece.relation.join(theirs, keys=list(keys), join_type="inner")
+            alike = all(both[name].equals(both[f"{name} there"]) for name in metrics)
+            if len(both) >= FEWEST_REPEATS and alike and any(pc.sum(both[name]).as_py() for name in metrics):
+                here, there = ", ".join(piece.files), ", ".join(other.files)
+                faults.add("RC750", "warning", file=here, other=there, count=str(len(both)))
 
 
 def join_daily(
