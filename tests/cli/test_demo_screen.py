@@ -19,6 +19,7 @@ from rechannel.cli.main import run
 from rechannel.lab.twin import TwinFiles, twin_spec
 from rechannel.report.facts import CaseFacts, ChannelShare
 from rechannel.source.config import Assumption
+from rechannel.vocabulary.errors import CallError
 from rechannel.vocabulary.estimate import Estimate
 from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
@@ -192,6 +193,6 @@ def test_a_folder_that_is_no_demo_is_not_replaced(tmp_path: Path, capsys: pytest
     assert "RC327" in capsys.readouterr().err
     assert run(["demo", str(tmp_path), "--force"]) == 2
     assert "RC328" in capsys.readouterr().err
-    with pytest.raises(FileNotFoundError), demo_place.made_at(tmp_path / "twin"):
+    with pytest.raises(CallError, match="RC311"), demo_place.made_at(tmp_path / "twin"):
         (tmp_path / "nothing").rename(tmp_path / "something")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["jd_wechat"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rechannel.cli.bar import bar
+from rechannel.cli.bar import reading_bar
 from rechannel.cli.check import fault_json
 from rechannel.cli.intake import assembly_json, say_assembly
 from rechannel.cli.tableoptions import given_tables, import_options, table_options
@@ -35,13 +35,14 @@ def add(
     opened = open_case_folder(case)
     found: dict[str, object] = {}
     if files or mapping or alias:
-        with bar("reading") as progress:
-            additions, made = add_from_files(opened, Imports(files, given, mapping, alias), progress=progress)
+        with reading_bar() as bar:
+            additions, made = add_from_files(opened, Imports(files, given, mapping, alias), bars=bar.of)
         say_assembly(made)
         say_faults(made.faults, ("warning", "note"))
         found = assembly_json(made)
     else:
-        additions = add_files(opened, given)
+        with reading_bar() as bar:
+            additions = add_files(opened, given, bars=bar.of)
     for added in additions:
         say_faults(added.faults, ("warning", "note"))
         counts = {"added": f"{added.added:,}", "revised": f"{added.revised:,}", "rows": f"{added.rows:,}"}

@@ -7,7 +7,7 @@ from typing import cast
 
 import click
 
-from rechannel.cli.bar import bar
+from rechannel.cli.bar import reading_bar
 from rechannel.cli.check import fault_json, say_tables
 from rechannel.cli.intake import assembly_json, say_assembly
 from rechannel.cli.tableoptions import given_tables, import_options, table_options
@@ -35,15 +35,18 @@ def new(
     found: dict[str, object] = {}
     if files or mapping or alias:
         imports = Imports(files, given, mapping, alias)
-        with bar("reading") as progress:
+        with reading_bar() as bar:
             created, made = new_from_files(
-                case, imports, currency=currency, timezone=timezone, cadence=beat, name=name, progress=progress
+                case, imports, currency=currency, timezone=timezone, cadence=beat, name=name, bars=bar.of
             )
         faults = (*made.faults, *created.faults)
         found = assembly_json(made)
         say_assembly(made)
     else:
-        created = create_case(case, given, currency=currency, timezone=timezone, cadence=beat, name=name)
+        with reading_bar() as bar:
+            created = create_case(
+                case, given, currency=currency, timezone=timezone, cadence=beat, name=name, bars=bar.of
+            )
         faults = created.faults
     say_faults(faults, ("warning", "note"))
     opened = open_case_folder(created.folder)

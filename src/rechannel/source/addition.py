@@ -17,6 +17,7 @@ from rechannel.source.admit import Admitted, history_faults
 from rechannel.source.config import FILE_NAME, STORE_VERSION, CaseConfig, read_config, read_text, with_sources
 from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
 from rechannel.source.engine import locked_engine, named
+from rechannel.source.progress import Bars
 from rechannel.source.store import DATA, CaseFolder, admit_all, salt_of, sha256_of, stored_source
 from rechannel.vocabulary.errors import CaseError, Fault, FileRefused, StoreError
 
@@ -41,7 +42,9 @@ def add_to_case(case: CaseFolder, table: TableName, path: Path, *, today: date |
     return add_files(case, {table: path}, today=today)[0]
 
 
-def add_files(case: CaseFolder, tables: Mapping[TableName, Path], *, today: date | None = None) -> tuple[Addition, ...]:
+def add_files(
+    case: CaseFolder, tables: Mapping[TableName, Path], *, today: date | None = None, bars: Bars | None = None
+) -> tuple[Addition, ...]:
     """Append rows to tables of a case, or replace those with the same key; the newer file wins; all files or none.
 
     Parameters
@@ -52,6 +55,8 @@ def add_files(case: CaseFolder, tables: Mapping[TableName, Path], *, today: date
         Canonical table -> file of its rows.
     today
         Later days are the future; None = today in the case's time zone.
+    bars
+        Asked for whom to tell about each file.
 
     Raises
     ------
@@ -66,7 +71,9 @@ def add_files(case: CaseFolder, tables: Mapping[TableName, Path], *, today: date
     salt = case.config.salt
     if "touches" in tables and not salt:
         salt = salt_of(sha256_of(tables["touches"]))
-    return add_relations(case, admit_all(tables, case.rules(today), salt, whole=False), salt=salt, today=today)
+    known = case.config.connections
+    admitted = admit_all(tables, case.rules(today), salt, whole=False, connections=known, bars=bars)
+    return add_relations(case, admitted, salt=salt, today=today)
 
 
 def add_relation(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from rechannel.source.cells import TYPED, type_cells
@@ -14,9 +16,13 @@ from rechannel.source.checks import Rules, check_history, check_markets, check_r
 from rechannel.source.contract import TABLES, TableName
 from rechannel.source.engine import locked_engine, named, quoted
 from rechannel.source.faultlist import FaultList
+from rechannel.source.intake import drop_raw
 from rechannel.source.mapping import map_header
-from rechannel.source.read import Header, file_sha256, load_raw
+from rechannel.source.progress import Progress, told
+from rechannel.source.read import Header, file_sha256, load_raw, split_part
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
+
+_BATCH = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +52,24 @@ class Admitted:
     duplicates: int
 
 
-def admit(path: Path, table: TableName, rules: Rules, *, whole: bool = True, salt: str = "") -> Admitted:
+def admit(
+    path: Path,
+    table: TableName,
+    rules: Rules,
+    *,
+    whole: bool = True,
+    salt: str = "",
+    block: int | None = None,
+    connections: Mapping[str, object] | None = None,
+    progress: Progress | None = None,
+    engine: duckdb.DuckDBPyConnection | None = None,
+) -> Admitted:
     """Read one file as one canonical table.
 
     Parameters
     ----------
     path
-        CSV or Parquet.
+        CSV or its kin, XLSX, Parquet, a DuckDB file, or a `.sql` file; a sheet or table may be named behind `#`.
     table
         Which canonical table it is.
     rules
@@ -61,27 +78,46 @@ def admit(path: Path, table: TableName, rules: Rules, *, whole: bool = True, sal
         False for an addition to a table, whose history is judged together with what is there.
     salt
         Salt of the customer hash; empty leaves ids as they are (for checks that store nothing).
+    block
+        Which of several tables below each other, from 0; None refuses a file with several.
+    connections
+        The parsed `[connections]` of case.toml, for a `.sql` file.
+    progress
+        Told how far each step has come.
+    engine
+        A locked engine that may read the file, to read many files with one; None opens one for this file.
 
     Raises
     ------
     FileRefused
         The file breaks the contract; holds every fault to a hundred.
     CallError
-        RC310: there is no such file; RC313: it may not be read.
+        RC310: there is no such file; RC313: it may not be read, or memory and temporary space do not suffice.
+    MissingPart
+        RC184: the driver of a database is not installed.
     """
-    if not path.is_file():
+    file, part = split_part(path)
+    if not file.is_file():
         raise CallError("RC310", path=str(path))
     try:
-        sha256 = file_sha256(path)
+        sha256 = file_sha256(file)
+        faults = FaultList(path.name)
+        with nullcontext(engine) if engine is not None else locked_engine([file]) as connection:
+            header = load_raw(
+                connection, file, faults, part=part, block=block, connections=connections, progress=progress
+            )
+            made = (
+                canonical_rows(connection, header, table, rules, faults, whole=whole, salt=salt, progress=progress)
+                if header is not None
+                else None
+            )
+            if made is None:
+                raise FileRefused(faults.refused())
+            relation, dropped, _ = made
     except OSError as error:
         raise CallError("RC313", path=str(path), reason=error.strerror or str(error)) from error
-    faults = FaultList(path.name)
-    with locked_engine([path]) as connection:
-        header = load_raw(connection, path, faults)
-        made = canonical_rows(connection, header, table, rules, faults, whole=whole, salt=salt) if header else None
-        if made is None:
-            raise FileRefused(faults.refused())
-    relation, dropped, _ = made
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        raise CallError("RC313", path=str(path), reason=str(error).splitlines()[0][:200]) from error
     return Admitted(table, relation, faults.ordered(), (path.name,), (sha256,), dropped)
 
 
@@ -94,19 +130,24 @@ def canonical_rows(
     *,
     whole: bool,
     salt: str = "",
+    progress: Progress | None = None,
 ) -> tuple[pa.Table, int, Mapping[str, str]] | None:
-    """The loaded rows of one file as one canonical table: relation, repeats dropped, canonical column -> header.
+    """The rows in `raw` as one canonical table: relation, exact repeats dropped, canonical column -> header.
 
     None when the file is refused; the reasons are in `faults`.
     """
     mapping = map_header(header.names, table, header.line, faults)
     if faults.refusals:
         return None
-    type_cells(connection, TABLES[table], mapping, rules.timezone, faults)
-    dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
+    with told(connection, "type", progress):
+        type_cells(connection, TABLES[table], mapping, rules.timezone, faults, separator=header.separator)
+        drop_raw(connection)
+    with told(connection, "check", progress):
+        dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
     if faults.refused():
         return None
-    return _canonical(connection, table, salt), dropped, mapping.names
+    with told(connection, "keep", progress):
+        return _canonical(connection, table, salt), dropped, mapping.names
 
 
 def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: str) -> pa.Table:
@@ -123,7 +164,17 @@ def _canonical(connection: duckdb.DuckDBPyConnection, table: TableName, salt: st
             selected.append(f"CAST({place} AS VARCHAR) AS {place}")
         else:
             selected.append(place)
-    return connection.sql(f"SELECT {', '.join(selected)} FROM {TYPED} ORDER BY line").to_arrow_table()
+    # Rows leave a plain selection as they came in; sorting ten million of them would cost more than the rest.
+    reader = connection.sql(f"SELECT {', '.join(selected)}, line FROM {TYPED}").to_arrow_reader(_BATCH)
+    batches, last = [], -1
+    for batch in reader:
+        lines = batch.column(batch.num_columns - 1).to_numpy()
+        if len(lines) and (lines[0] <= last or (np.diff(lines) <= 0).any()):
+            raise RuntimeError("the engine returned rows out of order")
+        last = int(lines[-1]) if len(lines) else last
+        batches.append(batch.drop_columns(["line"]))
+    schema = pa.schema([field for field in reader.schema if field.name != "line"])
+    return pa.Table.from_batches(batches, schema)
 
 
 def history_faults(relation: pa.Table, rules: Rules, file: str) -> tuple[Fault, ...]:

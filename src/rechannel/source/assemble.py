@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,24 +23,23 @@ from rechannel.source.logs import log_tables
 from rechannel.source.mapping import bare
 from rechannel.source.placement import BRANCH
 from rechannel.source.placing import ReadFile, Reading, Taken, Unplaced, read_members
-from rechannel.source.read import file_sha256
+from rechannel.source.progress import Bars
+from rechannel.source.read import file_sha256, split_part
 from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP, Channel, Metric
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
 SUFFIXES = frozenset(
     {
         *(".csv", ".tsv", ".txt", ".xlsx", ".xls", ".xlsm", ".parquet", ".pq"),
-        *(".json", ".jsonl", ".ndjson", ".duckdb", ".db", ".ddb", ".gz", ".zip"),
+        *(".json", ".jsonl", ".ndjson", ".duckdb", ".zip", ".sql"),
     }
 )
 """What is read of a folder; other files in it are named and left."""
 ALIKE_SHOWN = {"refuse": 20, "warning": 3, "note": 1}
 """Files for which one and the same remark is printed; the rest are counted."""
-EXPECTED = frozenset({"RC117", "RC146", "RC149"})
-"""Remarks that are nothing new in an export that a mapping file describes: tabs, other sheets, a title row."""
+EXPECTED = frozenset({"RC117", "RC146", "RC149", "RC180"})
+"""Remarks that are nothing new in an export that a mapping file describes: tabs, other sheets, titles, epoch times."""
 _COPY = re.compile(r"\s*[(（]\d+[)）]$|\s*- (?:副本|Copy)$")
-Progress = Callable[[int, int, str], None]
-"""Files done, files in all, name of the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def files_of(given: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = (one for one in path.rglob("*") if one.is_file())
             found += sorted(one for one in inside if not one.name.startswith((".", "~$")))
-        elif path.is_file():
+        elif split_part(path)[0].is_file():
             found.append(path)
         else:
             raise CallError("RC310", path=str(path))
@@ -112,7 +111,8 @@ def assemble(
     channels: Sequence[Channel] = (),
     existing: pa.Table | None = None,
     salt: str = "",
-    progress: Progress | None = None,
+    connections: Mapping[str, object] | None = None,
+    bars: Bars | None = None,
 ) -> Assembly:
     """Read every file, place it, and join all that is daily into one panel.
 
@@ -132,6 +132,10 @@ def assemble(
         The panel of a case that the files are an addition to; None for a new case.
     salt
         Salt of the customer hash; empty = made of the files.
+    connections
+        The `[connections]` of case.toml, for `.sql` files.
+    bars
+        Asked for whom to tell about each file.
 
     Raises
     ------
@@ -142,10 +146,10 @@ def assemble(
     """
     named = {path: table for table, path in (tables or {}).items()}
     paths = files_of([*given, *named])
-    hashes = {path: file_sha256(path) for path in paths}
+    hashes = {path: file_sha256(split_part(path)[0]) for path in paths}
     salt = salt or hashlib.sha256("".join(["salt:", *sorted(hashes.values())]).encode()).hexdigest()
-    reading = Reading(rules, products, channels, salt, _branches_of(existing))
-    taken = _read_all(paths, hashes, reading, set(given), named, progress)
+    reading = Reading(rules, products, channels, salt, connections or {}, _branches_of(existing))
+    taken = _read_all(paths, hashes, reading, set(given), named, bars)
     refused = [fault for one in taken for fault in one.faults.refused()]
     if refused:
         raise FileRefused(refused)
@@ -184,20 +188,19 @@ def _read_all(
     reading: Reading,
     given: set[Path],
     named: Mapping[Path, TableName],
-    progress: Progress | None,
+    bars: Bars | None,
 ) -> list[Taken]:
     """Every file in turn; those of one export once more when their trees must name a branch alike."""
     by_path: dict[Path, list[Taken]] = {}
     for place, path in enumerate(paths):
-        if progress:
-            progress(place, len(paths), path.name)
         twin = next((one for one in paths[:place] if _is_copy(path, one) and hashes[one] == hashes[path]), None)
         if path not in given and path not in named and not SUFFIXES.intersection(map(str.lower, path.suffixes)):
             by_path[path] = [_left_aside(path, "suffix")]
         elif twin is not None and named.get(twin) == named.get(path):
             by_path[path] = [_left_aside(path, "twice", twin.name)]
         else:
-            by_path[path] = list(read_members(path, hashes[path], reading, named.get(path)))
+            tell = bars(path.name, place, len(paths)) if bars else None
+            by_path[path] = list(read_members(path, hashes[path], reading, named.get(path), tell))
     branches: dict[str, frozenset[str]] = {}
     for one in (one for taken in by_path.values() for one in taken):
         branches[one.file.label] = branches.get(one.file.label, frozenset()) | one.file.branches
@@ -206,8 +209,6 @@ def _read_all(
         if any(one.file.branches != branches[one.file.label] for one in taken):
             again = replace(reading, branches=reading.branches | words)
             by_path[path] = list(read_members(path, hashes[path], again, named.get(path)))
-    if progress:
-        progress(len(paths), len(paths), "")
     return [one for taken in by_path.values() for one in taken]
 
 

@@ -10,41 +10,101 @@ from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import TOTALS
 from rechannel.source.mapping import HeaderMapping
 from rechannel.source.read import RAW
-from rechannel.source.values import REFUSED_CELLS, SIGNS, cell_sql, date_form_sql, offset_sql
+from rechannel.source.values import (
+    DAY_FIRST,
+    EPOCH,
+    MONEY_SIGN,
+    REFUSED_CELLS,
+    WIDE_DIGIT,
+    CellSql,
+    ColumnForms,
+    cell_sql,
+    date_form_sql,
+    epoch_sql,
+    offset_sql,
+    zoned_sql,
+)
 from rechannel.vocabulary.channel import WHOLE_SHOP
 from rechannel.vocabulary.errors import MOST_FAULTS, nearest
 
 TYPED = "typed"
 """DuckDB table: canonical columns with their types, and `line`."""
 
+_PLAIN_FORMS = ColumnForms()
+_ONE_CURRENCY = {
+    "￥": "¥",
+    "元": "¥",
+    "圆": "¥",
+    "圓": "¥",
+    "RMB": "¥",
+    "CNY": "¥",
+    "USD": "$",
+    "US$": "$",
+    "EUR": "€",
+    "GBP": "£",
+}
+"""Signs and words of one currency."""
+
 
 def type_cells(
-    connection: duckdb.DuckDBPyConnection, table: Table, mapping: HeaderMapping, timezone: str, faults: FaultList
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    mapping: HeaderMapping,
+    timezone: str,
+    faults: FaultList,
+    *,
+    separator: str = ",",
 ) -> None:
-    """Make `typed` from `raw`; every cell that cannot be read is a fault with its line."""
+    """Make `typed` from `raw`; every cell that cannot be read is a fault with its line.
+
+    One pass counts the cells of each column that are not in the plain form; only columns that have some are read by
+    the full rules.
+
+    Parameters
+    ----------
+    separator
+        What separated the fields of the file; beside `;` a number such as 1,234 may be a decimal.
+    """
     present = [column for column in table.columns if column.name in mapping.positions]
-    selected = ["line"]
-    codes = []
-    for column in present:
-        text = f"c{mapping.positions[column.name]}"
-        cell = cell_sql(column, text, timezone)
-        selected.append(f"{cell.value} AS {named(column.name)}")
-        if cell.code != "NULL":
-            codes.append((column, text, cell.code))
     stray = _stray_rows(connection, table, present, mapping, faults)
-    connection.execute(f"CREATE OR REPLACE TABLE {TYPED} AS SELECT {', '.join(selected)} FROM {RAW} ORDER BY line")
-    for column, text, code in codes:
-        _cell_faults(connection, column, mapping.names[column.name], text, code, stray, faults)
+    odd, blank = _counts(connection, present, mapping, stray, timezone)
+    selected = ["line"]
     for column in present:
-        text = f"c{mapping.positions[column.name]}"
-        printed = mapping.names[column.name]
-        if column.required or (table.name == "daily" and column.name == "market"):
+        text, printed = f"c{mapping.positions[column.name]}", mapping.names[column.name]
+        forms = _PLAIN_FORMS
+        if column.name in odd:
+            forms = _column_forms(connection, column, text, timezone, separator)
+            if forms.wide:
+                _say_wide(connection, text, printed, faults)
+        cell = cell_sql(column, text, timezone, forms)
+        if column.name in odd:
+            _cell_faults(connection, column, printed, text, cell, stray, faults)
+        selected.append(f"{cell.value if column.name in odd else cell.quick} AS {named(column.name)}")
+        if column.name in blank and (column.required or (table.name == "daily" and column.name == "market")):
             excused = _whole_shop_rows(table, column, mapping)
             _blanks(connection, column, printed, text, f"line NOT IN ({stray}){excused}", faults)
-        if column.type == "date":
+        if column.type == "date" and column.name in odd:
             _date_forms(connection, printed, text, faults)
-        elif column.type == "time":
+        elif column.type == "time" and column.name in odd:
             _offsets(connection, printed, text, timezone, faults)
+    connection.execute(f"CREATE OR REPLACE TABLE {TYPED} AS SELECT {', '.join(selected)} FROM {RAW}")
+
+
+def _counts(
+    connection: duckdb.DuckDBPyConnection, present: list[Column], mapping: HeaderMapping, stray: str, timezone: str
+) -> tuple[set[str], set[str]]:
+    """Columns with cells that are not in the plain form, and columns with blank cells, beside the stray rows."""
+    counted = []
+    for column in present:
+        text = f"c{mapping.positions[column.name]}"
+        plain = cell_sql(column, text, timezone, _PLAIN_FORMS).plain
+        counted += [f"bool_or({text} IS NOT NULL AND NOT ({plain}))", f"bool_or({text} IS NULL)"]
+    found = connection.execute(f"SELECT {', '.join(counted)} FROM {RAW} WHERE line NOT IN ({stray})").fetchall()[0]
+    names = [column.name for column in present]
+    return (
+        {name for name, some in zip(names, found[0::2], strict=True) if some},
+        {name for name, some in zip(names, found[1::2], strict=True) if some},
+    )
 
 
 def _stray_rows(
@@ -85,43 +145,95 @@ def _stray_rows(
     return ", ".join(str(line) for line in lines)
 
 
+def _column_forms(
+    connection: duckdb.DuckDBPyConnection, column: Column, text: str, timezone: str, separator: str
+) -> ColumnForms:
+    """What the cells of a column tell together: the order of day and month, the zone of epoch days, digits, marks."""
+    if column.type in ("text", "enum"):
+        return _PLAIN_FORMS
+    wide = f"bool_or(regexp_matches({text}, {quoted(WIDE_DIGIT)}))"
+    if column.type == "time":
+        (found,) = connection.execute(f"SELECT {wide} FROM {RAW}").fetchall()[0]
+        return ColumnForms(wide=bool(found))
+    if column.type == "date":
+        ends = ", ".join(
+            f"max(TRY_CAST(regexp_extract({text}, {quoted(DAY_FIRST)}, {part}) AS INTEGER))" for part in (1, 3)
+        )
+        epoch = f"regexp_full_match({text}, {quoted(EPOCH)})"
+        midnights = ", ".join(
+            f"bool_and(CAST({zoned_sql(epoch_sql(text), zone)} AS TIME) = TIME '00:00') FILTER ({epoch})"
+            for zone in ("UTC", timezone)
+        )
+        first, second, utc, local, found = connection.execute(
+            f"SELECT {ends}, {midnights}, {wide} FROM {RAW}"
+        ).fetchall()[0]
+        order = "dmy" if (first or 0) > 12 >= (second or 13) else "mdy" if (second or 0) > 12 >= (first or 13) else ""
+        return ColumnForms(order, "UTC" if utc else timezone if local else "", bool(found))
+    # 1,234 beside `;` is 1.234 in half of the world, unless some cell shows that the comma groups thousands.
+    either, proof = r"\d{1,3},\d{3}", r"[+-]?\d{1,3}(,\d{3})+(,\d{3}|\.\d+)"
+    unsure, proven, found = connection.execute(
+        f"""SELECT bool_or(regexp_full_match({text}, {quoted(either)})),
+        bool_or(regexp_full_match({text}, {quoted(proof)})), {wide} FROM {RAW}"""
+    ).fetchall()[0]
+    return ColumnForms(wide=bool(found), grouped=separator != ";" or not unsure or bool(proven))
+
+
+def _say_wide(connection: duckdb.DuckDBPyConnection, text: str, printed: str, faults: FaultList) -> None:
+    """Warn once when a column has full-width digits."""
+    count, line, cell = connection.execute(
+        f"""SELECT count(*), min(line), arg_min({text}, line) FROM {RAW}
+        WHERE regexp_matches({text}, {quoted(WIDE_DIGIT)})"""
+    ).fetchall()[0]
+    faults.add("RC182", "warning", line=int(line), column=printed, value=_shown(cell), count=f"{count:,}")
+
+
 def _cell_faults(
     connection: duckdb.DuckDBPyConnection,
     column: Column,
     printed: str,
     text: str,
-    code: str,
+    cell: CellSql,
     stray: str,
     faults: FaultList,
 ) -> None:
     """One fault per refused cell (to a hundred); one per kind of odd but readable cell."""
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE odd_cells AS SELECT line, cell, v, {cell.code} AS code FROM (
+        SELECT line, {text} AS cell, {cell.value} AS v FROM {RAW}
+        WHERE {text} IS NOT NULL AND NOT ({cell.plain}) AND line NOT IN ({stray})) WHERE code IS NOT NULL"""
+    )
     summary = connection.execute(
-        f"""SELECT code, count(*), min(line), arg_min(cell, line) FROM (
-        SELECT {code} AS code, line, {text} AS cell FROM {RAW} WHERE line NOT IN ({stray}))
-        WHERE code IS NOT NULL GROUP BY code ORDER BY code"""
+        """SELECT code, count(*), min(line), arg_min(cell, line), CAST(arg_min(v, line) AS VARCHAR)
+        FROM odd_cells GROUP BY code ORDER BY code"""
     ).fetchall()
-    for found, count, first_line, first_cell in summary:
-        if found == "RC152" and _mixed_currency(connection, printed, text, faults):
+    money = {"RC152", "RC153"} & {str(row[0]) for row in summary}
+    mixed = bool(money) and _mixed_currency(connection, printed, text, faults)
+    for found, count, first_line, first_cell, read in summary:
+        if found == "RC152" and mixed:
             continue
-        if found == "RC151" and column.required:
-            found = "RC120"
-        if found == "RC126":
+        code = "RC120" if found == "RC151" and column.required else str(found)
+        if code == "RC126":
             faults.add(
                 "RC126", "refuse", line=int(first_line), column=printed, value=_shown(first_cell), count=f"{count:,}"
             )
-        elif found in REFUSED_CELLS or found == "RC120":
+        elif code in REFUSED_CELLS:
             rows = connection.execute(
-                f"""SELECT line, {text} FROM {RAW} WHERE ({code}) = ? AND line NOT IN ({stray})
-                ORDER BY line LIMIT {MOST_FAULTS}""",
-                ["RC151" if found == "RC120" else found],
+                f"SELECT line, cell FROM odd_cells WHERE code = ? ORDER BY line LIMIT {MOST_FAULTS}", [found]
             ).fetchall()
-            for line, cell in rows:
-                near = nearest(str(cell).lower(), column.allowed) if column.allowed else ""
-                faults.add(found, "refuse", line=int(line), column=printed, value=_shown(cell), nearest=near)
+            for line, shown in rows:
+                near = nearest(str(shown).lower(), column.allowed) if column.allowed else ""
+                faults.add(code, "refuse", line=int(line), column=printed, value=_shown(shown), nearest=near)
         else:
             faults.add(
-                found, "warning", line=int(first_line), column=printed, value=_shown(first_cell), count=f"{count:,}"
+                code,
+                "warning",
+                line=int(first_line),
+                column=printed,
+                value=_shown(first_cell),
+                read=str(read),
+                count=f"{count:,}",
             )
+    connection.execute("DROP TABLE odd_cells")
 
 
 def _shown(cell: object) -> str:
@@ -132,13 +244,16 @@ def _shown(cell: object) -> str:
 
 def _mixed_currency(connection: duckdb.DuckDBPyConnection, printed: str, text: str, faults: FaultList) -> bool:
     """Refuse a column with two currencies (￥ and ¥ and 元 are one)."""
-    sign = f"replace(replace(regexp_extract({text}, '[{SIGNS}元]'), '￥', '¥'), '元', '¥')"
     rows = connection.execute(
-        f"SELECT {sign} AS sign, min(line) FROM {RAW} WHERE {sign} <> '' GROUP BY sign ORDER BY 2"
+        f"""SELECT upper(regexp_extract({text}, {quoted(MONEY_SIGN)}, 1)) AS sign, min(line) FROM {RAW}
+        WHERE sign <> '' GROUP BY sign ORDER BY 2"""
     ).fetchall()
-    if len(rows) < 2:
+    signs: dict[str, int] = {}
+    for sign, line in rows:
+        signs.setdefault(_ONE_CURRENCY.get(str(sign), str(sign)), int(line))
+    if len(signs) < 2:
         return False
-    faults.add("RC132", "refuse", line=int(rows[1][1]), column=printed, signs=" ".join(str(row[0]) for row in rows))
+    faults.add("RC132", "refuse", line=list(signs.values())[1], column=printed, signs=" ".join(signs))
     return True
 
 

@@ -252,23 +252,64 @@ def check_history(connection: duckdb.DuckDBPyConnection, present: list[str], rul
         return
     if (dates[-1] - dates[0]).days < 365:
         faults.add("RC173", "note", column="date", first=str(dates[0]), last=str(dates[-1]), days=str(len(dates)))
-    _gaps(connection, present, 7 if rules.cadence == "weekly" else 1, faults)
     _flat(connection, faults)
-    _slips(connection, present, faults)
+    _neighbours(connection, present, 7 if rules.cadence == "weekly" else 1, faults)
 
 
 def _series(present: list[str]) -> str:
     return "market, channel" if "market" in present else "channel"
 
 
-def _gaps(connection: duckdb.DuckDBPyConnection, present: list[str], step: int, faults: FaultList) -> None:
+def _neighbours(connection: duckdb.DuckDBPyConnection, present: list[str], step: int, faults: FaultList) -> None:
+    """Days of a channel that are absent between two rows, and single values a hundred times both neighbours.
+
+    Every series is put in order once, and only the rows that stand out leave the pass.
+    """
+    columns = [column for column in ("visits", "orders", "new_customers", "gmv") if column in present]
+    beside = ", ".join(
+        f"lag({column}) OVER series AS {column}_before, lead({column}) OVER series AS {column}_after"
+        for column in columns
+    )
+    slipped = {column: _slip_sql(column) for column in columns}
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE neighbours AS SELECT * FROM (
+            SELECT line, channel, date, {", ".join(columns)}, lead(date) OVER series AS later,
+                lead(line) OVER series AS later_line, {beside}
+            FROM {TYPED} WINDOW series AS (PARTITION BY {_series(present)} ORDER BY date))
+        WHERE later - date > {step} OR {" OR ".join(slipped.values())}"""
+    )
+    _gaps(connection, step, faults)
+    for column, condition in slipped.items():
+        for line, value, before, after in _rows(
+            connection,
+            f"""SELECT line, {column}, {column}_before, {column}_after FROM neighbours WHERE {condition}
+            ORDER BY line LIMIT 20""",
+        ):
+            faults.add(
+                "RC161",
+                "warning",
+                line=_line(line),
+                column=column,
+                value=f"{value:,.0f}",
+                before=f"{before:,.0f}",
+                after=f"{after:,.0f}",
+            )
+    connection.execute("DROP TABLE neighbours")
+
+
+def _slip_sql(column: str) -> str:
+    """Whether a value is a hundred times both of its neighbours."""
+    largest = f"greatest({column}_before, {column}_after)"
+    known = f"{column}_before IS NOT NULL AND {column}_after IS NOT NULL"
+    return f"({largest} >= {SMALLEST_SLIP_BASE} AND {column} >= {SLIP} * {largest} AND {known})"
+
+
+def _gaps(connection: duckdb.DuckDBPyConnection, step: int, faults: FaultList) -> None:
     """Days of a channel that are absent between its first and its last row."""
     rows = _rows(
         connection,
-        f"""SELECT channel, line, CAST(date + {step} AS DATE), CAST(later - {step} AS DATE), later - date FROM (
-            SELECT channel, date, lead(date) OVER (PARTITION BY {_series(present)} ORDER BY date) AS later,
-                lead(line) OVER (PARTITION BY {_series(present)} ORDER BY date) AS line FROM {TYPED})
-        WHERE later - date > {step} ORDER BY 3, 1""",
+        f"""SELECT channel, later_line, CAST(date + {step} AS DATE), CAST(later - {step} AS DATE), later - date
+        FROM neighbours WHERE later - date > {step} ORDER BY 3, 1""",
     )
     for channel, line, first, last, width in rows[:GAPS_NAMED]:
         days = str(_line(width) // step - 1)
@@ -288,30 +329,6 @@ def _flat(connection: duckdb.DuckDBPyConnection, faults: FaultList) -> None:
     ):
         code = "RC160" if level == 0 else "RC177"
         faults.add(code, "warning", line=_line(line), column="visits", channel=str(channel), value=f"{level:g}")
-
-
-def _slips(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:
-    """Single values a hundred times both neighbours."""
-    for column in ("visits", "orders", "new_customers", "gmv"):
-        if column not in present:
-            continue
-        for line, value, before, after in _rows(
-            connection,
-            f"""SELECT line, {column}, before, after FROM (SELECT line, {column},
-                lag({column}) OVER series AS before, lead({column}) OVER series AS after
-                FROM {TYPED} WINDOW series AS (PARTITION BY {_series(present)} ORDER BY date))
-            WHERE greatest(before, after) >= {SMALLEST_SLIP_BASE} AND {column} >= {SLIP} * greatest(before, after)
-                AND before IS NOT NULL AND after IS NOT NULL ORDER BY line LIMIT 20""",
-        ):
-            faults.add(
-                "RC161",
-                "warning",
-                line=_line(line),
-                column=column,
-                value=f"{value:,.0f}",
-                before=f"{before:,.0f}",
-                after=f"{after:,.0f}",
-            )
 
 
 def _check_touches(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:

@@ -83,6 +83,8 @@ class CaseConfig:
         What `visits` counts: visitors, sessions, opens, clicks; empty = not stated.
     mappings
         Mapping files the tables were read with: `product/export@version`.
+    connections
+        Databases by name, as written; the reader of a query checks the one it needs.
     """
 
     name: str
@@ -98,6 +100,7 @@ class CaseConfig:
     salt: str = ""
     counts: str = ""
     mappings: tuple[str, ...] = ()
+    connections: Mapping[str, object] = field(default_factory=dict)
     store_version: int = STORE_VERSION
 
 
@@ -340,6 +343,7 @@ class _ConfigReader:
             salt=self._get(self.values, "salt", str, "text", ""),
             counts=self._get(self.values, "visits_are", str, "text", ""),
             mappings=self._texts(self.values, "mappings", ""),
+            connections=self._table(self.values, "connections"),
             store_version=version,
         )
 

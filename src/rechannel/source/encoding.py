@@ -19,6 +19,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_LETTERS = re.compile("[^\x00-\xbf\u2000-\u2bff\u3000-\u303f]+")
+"""Signs and punctuation are much the same in every code and tell nothing."""
 _UTF7 = re.compile(rb"\+([A-Za-z0-9+/]{3,})-?")
 _CJK_IN_UTF8 = re.compile(rb"[\xe3-\xe9][\x80-\xbf]{2}")
 _COMMON_GB = bytes((*range(0xA1, 0xA4), *range(0xB0, 0xF8)))
@@ -160,9 +162,8 @@ class _Reading:
     @property
     def is_plausible(self) -> bool:
         """Whether somebody may have written this."""
-        return (
-            self.common >= (1 - _MOST_RARE) * self.characters or self.frequent >= _ENOUGH_FREQUENT * self.sampled
-        ) and self.characters > 0
+        usual = self.common >= (1 - _MOST_RARE) * self.characters
+        return usual or self.frequent >= _ENOUGH_FREQUENT * self.sampled
 
 
 def _read_as(path: Path, codec: str, table: str, common: bytes) -> _Reading | None:
@@ -170,7 +171,7 @@ def _read_as(path: Path, codec: str, table: str, common: bytes) -> _Reading | No
     reading = _Reading()
     try:
         for piece in decoded(path, codec):
-            letters = "".join(re.findall("[^\x00-\x7f]+", piece))
+            letters = "".join(_LETTERS.findall(piece))
             leads = letters.encode(table, "ignore")[0::2]
             reading.characters += len(letters)
             reading.common += len(leads) - len(leads.translate(None, common))

@@ -13,7 +13,7 @@ import duckdb
 
 from rechannel.vocabulary.errors import CaseError
 
-MEMORY_MB = 1024
+MEMORY_MB = 512
 """Memory limit of the embedded engine; what does not fit goes to the engine's own folder."""
 
 
@@ -55,6 +55,8 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
             },
         )
         try:
+            connection.execute("SET enable_progress_bar = true")  # counted, never printed
+            connection.execute("SET enable_progress_bar_print = false")
             # The order matters: what is allowed cannot be set once external access is off.
             connection.execute(f"SET allowed_paths = [{', '.join(quoted(str(file.resolve())) for file in files)}]")
             connection.execute(f"SET allowed_directories = [{quoted(str(scratch))}]")

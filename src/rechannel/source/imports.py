@@ -8,11 +8,12 @@ from datetime import date
 from pathlib import Path
 
 from rechannel.source.addition import Addition, add_relations
-from rechannel.source.assemble import Assembly, Progress, assemble
+from rechannel.source.assemble import Assembly, assemble
 from rechannel.source.checks import Rules
 from rechannel.source.config import CaseConfig, check_currency, check_timezone
 from rechannel.source.contract import TableName
 from rechannel.source.products import products_with
+from rechannel.source.progress import Bars
 from rechannel.source.store import CaseFolder, CreatedCase, check_free, store_case, today_in
 from rechannel.vocabulary.channel import Cadence, Channel
 from rechannel.vocabulary.errors import CallError
@@ -54,7 +55,7 @@ def new_from_files(
     cadence: Cadence = "daily",
     today: date | None = None,
     name: str = "",
-    progress: Progress | None = None,
+    bars: Bars | None = None,
 ) -> tuple[CreatedCase, Assembly]:
     """Make a case folder from exports of any kind.
 
@@ -64,7 +65,7 @@ def new_from_files(
         Must not exist, or be empty.
     imports
         What is given.
-    currency, timezone, cadence, today, name
+    currency, timezone, cadence, today, name, bars
         As in `create_case`.
 
     Raises
@@ -78,7 +79,7 @@ def new_from_files(
     rules = Rules(today or today_in(timezone), cadence, timezone)
     given = imports.channels()
     products = products_with(imports.mappings)
-    made = assemble(imports.files, rules, products=products, tables=imports.tables, channels=given, progress=progress)
+    made = assemble(imports.files, rules, products=products, tables=imports.tables, channels=given, bars=bars)
     declared = CaseConfig(
         name,
         currency,
@@ -100,7 +101,7 @@ def _all_channels(given: Sequence[Channel], found: Sequence[Channel]) -> tuple[C
 
 
 def add_from_files(
-    case: CaseFolder, imports: Imports, *, today: date | None = None, progress: Progress | None = None
+    case: CaseFolder, imports: Imports, *, today: date | None = None, bars: Bars | None = None
 ) -> tuple[tuple[Addition, ...], Assembly]:
     """Append exports to a case, or put their rows in the place of those with the same key; all files or none.
 
@@ -119,6 +120,7 @@ def add_from_files(
         channels=imports.channels(case.config.channels),
         existing=case.relation("daily"),
         salt=case.config.salt,
-        progress=progress,
+        connections=case.config.connections,
+        bars=bars,
     )
     return add_relations(case, made.tables, salt=made.salt, today=today), made

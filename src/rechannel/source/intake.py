@@ -14,12 +14,15 @@ from rechannel.source.faultlist import FaultList
 from rechannel.source.layout import SAMPLE_ROWS, Boundary, Layout, Record, find_layout
 
 RAW = "raw"
-"""Name of the DuckDB table: text columns c0, c1, ... and `line`, the physical line (Parquet: the row, from 1)."""
-BLANK = "' ' || chr(9) || chr(10) || chr(13) || chr(160) || chr(12288) || chr(65279)"
-"""SQL text of the characters that are trimmed from both ends of a cell."""
+"""DuckDB view: text columns c0, c1, ... and `line`, the physical line (Parquet: the row, from 1)."""
+LOADED = "loaded"
+"""DuckDB table behind it."""
 BLANKS = " \t\n\r\xa0\u3000\ufeff"
+"""Characters that are trimmed from both ends of a cell."""
 TOTALS = ("合计", "总计", "小计", "合計", "總計", "小計", "total", "totals", "grand total", "subtotal", "sum")
 """What a total row is called, in lower case."""
+_BLANK = " || ".join(f"chr({ord(letter)})" for letter in BLANKS)
+_EDGE = "[ \\t\\n\\r\\x{a0}\\x{3000}\\x{feff}]"
 _BATCH = 20_000
 _SHOWN = 8
 
@@ -32,6 +35,10 @@ class Header:
     ----------
     others
         Headers of other tables of the same file, which were not read.
+    separator
+        What separated the fields of a text.
+    left
+        Empty columns of a sheet left of the table.
     above
         What the rows above it say, each as one text.
     """
@@ -39,6 +46,8 @@ class Header:
     names: tuple[str, ...]
     line: int
     others: tuple[Header, ...] = ()
+    separator: str = ","
+    left: int = 0
     above: tuple[str, ...] = ()
 
 
@@ -51,7 +60,9 @@ class RawTable:
         self._rows: list[tuple[str, ...]] = []
         self._lines: list[int] = []
         columns = ", ".join(f"{name} VARCHAR" for name in self._names)
-        connection.execute(f"CREATE OR REPLACE TABLE {RAW} ({columns}, line BIGINT)")
+        drop_raw(connection)
+        connection.execute(f"CREATE TABLE {LOADED} ({columns}, line BIGINT)")
+        connection.execute(f"CREATE VIEW {RAW} AS SELECT * FROM {LOADED}")
 
     def add(self, line: int, cells: tuple[str, ...]) -> None:
         """One row, as wide as the header."""
@@ -70,10 +81,22 @@ class RawTable:
 
     def append(self, table: pa.Table) -> None:
         """Append text columns c0, c1, ... with `line`; cells are trimmed, blank cells become NULL."""
-        clean = ", ".join(f"nullif(trim({name}, {BLANK}), '') AS {name}" for name in self._names)
+        clean = ", ".join(f"{trimmed_sql(name)} AS {name}" for name in self._names)
         self._connection.register("given", table)
-        self._connection.execute(f"INSERT INTO {RAW} SELECT {clean}, line FROM given")
+        self._connection.execute(f"INSERT INTO {LOADED} SELECT {clean}, line FROM given")
         self._connection.unregister("given")
+
+
+def drop_raw(connection: duckdb.DuckDBPyConnection) -> None:
+    """Remove the rows of a file, and give their memory back."""
+    connection.execute(f"DROP VIEW IF EXISTS {RAW}")
+    connection.execute(f"DROP TABLE IF EXISTS {LOADED}")
+
+
+def trimmed_sql(name: str) -> str:
+    """A text column without blanks at its ends; NULL when nothing is left. Most cells are only looked at."""
+    odd = f"{name} = '' OR regexp_matches({name}, '^{_EDGE}|{_EDGE}$')"
+    return f"CASE WHEN {odd} THEN nullif(trim({name}, {_BLANK}), '') ELSE {name} END"
 
 
 def is_too_wide(found: int, line: int, faults: FaultList) -> bool:
@@ -81,6 +104,31 @@ def is_too_wide(found: int, line: int, faults: FaultList) -> bool:
     if found > MOST_COLUMNS:
         faults.add("RC109", "refuse", line=line, found=f"{found:,}", most=f"{MOST_COLUMNS:,}")
     return found > MOST_COLUMNS
+
+
+def load_arrow(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Put typed columns into `raw` as text: dates and times in ISO form, nested values as JSON, blank rows left out."""
+    table = RawTable(connection, len(schema.names))
+    places = [f"c{place}" for place in range(len(schema.names))]
+    texts = ", ".join(f"{_text_sql(place, kind)} AS {place}" for place, kind in zip(places, schema.types, strict=True))
+    filled = " OR ".join(f"{place} IS NOT NULL" for place in places)
+    first = 1
+    for batch in batches:
+        given = pa.table(batch.columns, names=places)
+        connection.register("typed_batch", given.append_column("line", pa.array(range(first, first + len(batch)))))
+        rows = connection.sql(f"SELECT {texts}, line FROM typed_batch WHERE {filled}").to_arrow_table()
+        connection.unregister("typed_batch")
+        table.append(rows)
+        first += len(batch)
+
+
+def _text_sql(place: str, kind: pa.DataType) -> str:
+    """A column of Arrow as text."""
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return f"strftime(timezone('UTC', {place}), '%Y-%m-%d %H:%M:%S.%f') || '+00:00'"
+    if pa.types.is_nested(kind):
+        return f"CAST(to_json({place}) AS VARCHAR)"
+    return f"CAST({place} AS VARCHAR)"
 
 
 def say_layout(layout: Layout, faults: FaultList) -> None:
@@ -167,15 +215,17 @@ def _take_table(
     layout = find_layout(top)
     if layout is None:
         return None
-    cells = layout.header.cells if exact else layout.header.cells[: layout.header.extent]
-    header = Header(cells, layout.header.last, above=titles(layout))
+    cells = layout.header.cells
+    left = 0 if exact else next(place for place, cell in enumerate(cells) if cell)
+    names = cells if exact else cells[left : layout.header.extent]
+    header = Header(names, layout.header.last, left=left, above=titles(layout))
     width = len(header.names)
     if is_too_wide(width, header.line, faults):
         return None
     if named and taken:
         say_layout(layout, faults)
     table = RawTable(connection, width) if taken else None
-    boundary = Boundary(Record(layout.header.first, layout.header.last, header.names), exact, last=header.line)
+    boundary = Boundary(len(cells) if exact else layout.header.extent, exact, last=header.line)
     for row in chain(top, records):
         if row.first <= header.line or not row.filled or (row.is_comment and len(row.cells) != width):
             continue
@@ -186,11 +236,11 @@ def _take_table(
         if table is None:
             continue
         row = _with_label_in_front(row, width)
-        if (len(row.cells) if exact else row.extent) != width and (exact or row.extent > width):
-            found = len(row.cells) if exact else row.extent
+        found = len(row.cells) if exact else row.extent - left
+        if found > width or (exact and found < width) or any(row.cells[:left]):
             faults.add("RC107", "refuse", line=row.first, found=str(found), wanted=str(width))
         else:
-            table.add(row.first, (row.cells + ("",) * width)[:width])
+            table.add(row.first, (row.cells[left:] + ("",) * width)[:width])
     if table is not None:
         table.flush()
     return header, None

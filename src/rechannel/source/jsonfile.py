@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
 from rechannel.source.contract import MOST_COLUMNS
 from rechannel.source.engine import quoted
 from rechannel.source.faultlist import FaultList
-from rechannel.source.intake import RAW, Header
+from rechannel.source.intake import LOADED, RAW, Header, RawTable, drop_raw
 
 MOST_BYTES = 256 << 20
 """A single JSON document is held in memory; larger exports come as one object per line."""
@@ -58,14 +57,10 @@ def load_json(connection: duckdb.DuckDBPyConnection, path: Path, faults: FaultLi
     if len(names) > MOST_COLUMNS:
         faults.add("RC109", "refuse", found=f"{len(names):,}", most=f"{MOST_COLUMNS:,}")
         return None
-    arrays = [pa.array([_as_text(row.get(name)) for row in rows], pa.string()) for name in names]
-    table = pa.table(
-        [*arrays, pa.array(range(1, len(rows) + 1), pa.int64())],
-        names=[*(f"c{place}" for place in range(len(names))), "line"],
-    )
-    connection.register("given", table)
-    connection.execute(f"CREATE OR REPLACE TABLE {RAW} AS SELECT * FROM given")
-    connection.unregister("given")
+    table = RawTable(connection, len(names))
+    for line, row in enumerate(rows, start=1):
+        table.add(line, tuple(_as_text(row.get(name)) for name in names))
+    table.flush()
     return Header(names, 0)
 
 
@@ -117,7 +112,9 @@ def _load_lines(connection: duckdb.DuckDBPyConnection, path: Path, faults: Fault
         return None
     keys = [quoted('$."' + name.replace('"', '\\"') + '"') for name in names]
     text = ", ".join(f"nullif(trim(json_extract_string(json, {key})), '') AS c{n}" for n, key in enumerate(keys))
-    connection.execute(f"CREATE OR REPLACE TABLE {RAW} AS SELECT {text}, line FROM objects WHERE trim(json) <> ''")
+    drop_raw(connection)
+    connection.execute(f"CREATE TABLE {LOADED} AS SELECT {text}, line FROM objects WHERE trim(json) <> ''")
+    connection.execute(f"CREATE VIEW {RAW} AS SELECT * FROM {LOADED}")
     connection.execute("DROP TABLE objects")
     return Header(names, 0)
 
@@ -145,9 +142,9 @@ def _is_rows(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
 
 
-def _as_text(value: object) -> str | None:
+def _as_text(value: object) -> str:
     if value is None or isinstance(value, str):
-        return value.strip() or None if value else None
+        return value or ""
     if isinstance(value, bool):
         return "true" if value else "false"
     return json.dumps(value, ensure_ascii=False)

@@ -121,7 +121,7 @@ def _is_split(above: Sequence[Record], header: Record, below: Sequence[Record]) 
 class Boundary:
     """Tells where one table ends and another begins, row by row below a header."""
 
-    header: Record
+    width: int
     exact: bool
     valued: frozenset[int] = frozenset()
     last: int = 0
@@ -134,9 +134,8 @@ class Boundary:
         """
         gap = self.last and row.first > self.last + 1
         self.last = row.last
-        width = len(self.header.cells)
         if gap:
-            strange = len(row.cells) != width if self.exact else row.extent > width
+            strange = len(row.cells) != self.width if self.exact else row.extent > self.width
             named = row.is_label and any(row.cells[place] for place in self.valued if place < len(row.cells))
             if strange or named:
                 return True

@@ -13,8 +13,8 @@ from rechannel.source.export import SOURCE_FIELDS, Export
 from rechannel.source.faultlist import FaultList
 from rechannel.source.headers import Headers, steps_of
 
-LOADED = "loaded_rows"
-"""DuckDB table: the rows of the file as read, kept while groups of columns are placed."""
+LOADED = "rows_of_file"
+"""DuckDB view: the rows of the file as read, kept while groups of columns are placed."""
 SUMS = ", ".join(quoted(word) for word in ("全部", "汇总", "合计", "总计", "整体", "彙總", "-", "all", "total"))
 """SQL list of what a finer level of a source tree says on the row that is the sum of a branch."""
 
@@ -24,7 +24,7 @@ BRANCH = " / "
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The columns of one loaded file, as its mapping file names them; SQL over `loaded_rows`."""
+    """The columns of one loaded file, as its mapping file names them; SQL over `rows_of_file`."""
 
     connection: duckdb.DuckDBPyConnection
     headers: Headers

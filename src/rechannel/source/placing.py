@@ -20,7 +20,8 @@ from rechannel.source.headers import Product, recognised
 from rechannel.source.join import Piece
 from rechannel.source.logs import Log
 from rechannel.source.mapping import bare, synonyms
-from rechannel.source.read import Header, load_raw
+from rechannel.source.progress import Progress
+from rechannel.source.read import Header, load_raw, split_part
 from rechannel.source.shape import shape
 from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP, Channel
 
@@ -79,8 +80,8 @@ class Reading:
 
     Attributes
     ----------
-    rules, products, salt
-        Rules of the case, mapping files, salt of customers.
+    rules, products, salt, connections
+        Rules of the case, mapping files, salt of customers, `[connections]` of case.toml.
     channels
         Descriptions by the user.
     branches
@@ -91,6 +92,7 @@ class Reading:
     products: Sequence[Product]
     channels: Sequence[Channel]
     salt: str
+    connections: Mapping[str, object]
     branches: frozenset[str] = frozenset()
 
     @property
@@ -109,30 +111,45 @@ class Reading:
         return (*self.channels, *free)
 
 
-def read_members(path: Path, sha256: str, reading: Reading, table: TableName | None) -> Iterator[Taken]:
+def read_members(
+    path: Path, sha256: str, reading: Reading, table: TableName | None, progress: Progress | None = None
+) -> Iterator[Taken]:
     """What a file gives; every file of an archive in turn.
 
     Parameters
     ----------
     table
         Canonical table that the user says it is; None = to be found out.
+    progress
+        Told how far the reading has come.
     """
     if not is_archive(path):
-        yield _read(path, path.name, sha256, reading, table)
+        yield _read(path, path.name, sha256, reading, table, progress)
         return
     whole = FaultList(path.name)
     with unpacked(path, whole) as members:
         if whole.refusals:
             yield Taken(ReadFile(path.name), (), None, whole)
         for member in members:
-            yield _read(member, f"{path.name}/{member.name}", sha256, reading, table)
+            yield _read(member, f"{path.name}/{member.name}", sha256, reading, table, progress)
 
 
-def _read(path: Path, name: str, sha256: str, reading: Reading, table: TableName | None) -> Taken:
+def _read(
+    path: Path, name: str, sha256: str, reading: Reading, table: TableName | None, progress: Progress | None
+) -> Taken:
     """One file: what it is, and its rows; refusals are in its faults."""
     faults = FaultList(name)
-    with locked_engine([path]) as connection:
-        header = load_raw(connection, path, faults, preferred=reading.sheets)
+    place, part = split_part(path)
+    with locked_engine([place]) as connection:
+        header = load_raw(
+            connection,
+            place,
+            faults,
+            part=part,
+            preferred=reading.sheets,
+            connections=reading.connections,
+            progress=progress,
+        )
         if header is None:
             return Taken(ReadFile(name), (), None, faults)
         table = table or canonical_table(header.names, exactly=True)

@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from rechannel.source.database import load_query
 from rechannel.source.delimited import load_delimited
+from rechannel.source.duckfile import is_duckdb_file, load_duckdb
 from rechannel.source.encoding import decoded, find_encoding
-from rechannel.source.engine import named, quoted, scratch_folder
+from rechannel.source.engine import quoted, scratch_folder
 from rechannel.source.faultlist import FaultList
-from rechannel.source.intake import BLANK, RAW, Header, is_too_wide
+from rechannel.source.intake import RAW, Header, is_too_wide, load_arrow
 from rechannel.source.jsonfile import load_json
 from rechannel.source.legacy import load_legacy
+from rechannel.source.progress import Progress, told
 from rechannel.source.workbook import load_workbook
 
-__all__ = ["RAW", "Header", "file_sha256", "load_raw"]
+__all__ = ["RAW", "Header", "file_sha256", "load_raw", "split_part"]
 
 _CHUNK = 1 << 20
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _JSON = (".json", ".jsonl", ".ndjson")
+_PARQUET_BATCH = 1 << 16
 _WORKBOOKS = (".xlsx", ".xlsm", ".xltx")
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of the bytes of a file, hex."""
+    """SHA-256 of the bytes of a file, hex; a sheet or table named behind `#` is not part of the name."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with split_part(path)[0].open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def split_part(path: Path) -> tuple[Path, str]:
+    """A file, and the sheet or table of it that is named behind `#`: `book.xlsx#Sheet1`, `shop.duckdb#daily`.
+
+    A file whose own name holds the `#` wins.
+    """
+    if path.is_file():
+        return path, ""
+    file, mark, part = str(path).partition("#")
+    while mark and not Path(file).is_file():
+        more, mark, part = part.partition("#")
+        file = f"{file}#{more}"
+    return (Path(file), part) if mark else (path, "")
 
 
 def load_raw(
@@ -43,6 +64,8 @@ def load_raw(
     part: str = "",
     block: int | None = None,
     preferred: Collection[str] = (),
+    connections: Mapping[str, object] | None = None,
+    progress: Progress | None = None,
 ) -> Header | None:
     """Put the rows of one file into the table `raw`, as text.
 
@@ -51,35 +74,52 @@ def load_raw(
     connection
         A locked engine that may read `path`.
     path
-        CSV or its kin, XLSX or Parquet.
+        CSV or its kin, XLSX, Parquet, a DuckDB file, or a `.sql` file with one SELECT.
     part
-        Sheet of a workbook; empty = the only one that holds a table.
-    preferred
-        Names of sheets that are meant where several hold a table.
+        Sheet of a workbook or table of a DuckDB file; empty = the only one that holds a table.
     block
         Which of several tables below each other, from 0; None refuses a file with several.
+    preferred
+        Names of sheets that are meant where several hold a table.
+    connections
+        The parsed `[connections]` of case.toml, for a `.sql` file.
+    progress
+        Told how far the reading has come.
 
     Returns
     -------
     The header, or None when the file is refused; the reasons are in `faults`.
+
+    Raises
+    ------
+    MissingPart
+        RC184: the driver of a database is not installed.
     """
     with path.open("rb") as stream:
         start = stream.read(4096)
     if not start:
         faults.add("RC101", "refuse")
         return None
-    if path.suffix.lower() in (".parquet", ".pq") or start[:4] == b"PAR1":
-        return _load_parquet(connection, path, faults)
-    if start[:4] == b"PK\x03\x04" and path.suffix.lower() in _WORKBOOKS:
-        return _trimmed(connection, load_workbook(connection, path, faults, part, block, preferred), faults)
-    if start[:8] == _OLE and path.suffix.lower() == ".xls" and not _is_encrypted(path):
-        return _trimmed(connection, load_legacy(connection, path, faults, part, block, preferred), faults)
-    if path.suffix.lower() in _JSON:
-        return _trimmed(connection, load_json(connection, path, faults), faults)
-    if _is_something_else(start, path, faults):
-        return None
-    with _in_utf8(connection, path, faults) as text:
-        return _trimmed(connection, load_delimited(connection, text, faults, block), faults) if text else None
+    suffix = path.suffix.lower()
+    with told(connection, "read", progress):
+        if suffix in (".parquet", ".pq") or start[:4] == b"PAR1":
+            header = _load_parquet(connection, path, faults)
+        elif is_duckdb_file(start):
+            header = load_duckdb(connection, path, faults, part)
+        elif suffix == ".sql":
+            header = load_query(connection, path, faults, connections)
+        elif start[:4] == b"PK\x03\x04" and suffix in _WORKBOOKS:
+            header = load_workbook(connection, path, faults, part, block, preferred)
+        elif start[:8] == _OLE and suffix == ".xls" and not _is_encrypted(path):
+            header = load_legacy(connection, path, faults, part, block, preferred)
+        elif suffix in _JSON:
+            header = load_json(connection, path, faults)
+        elif _is_something_else(start, path, faults):
+            header = None
+        else:
+            with _in_utf8(connection, path, faults) as text:
+                header = load_delimited(connection, text, faults, block) if text else None
+        return _with_rows(connection, header, faults)
 
 
 def _is_something_else(start: bytes, path: Path, faults: FaultList) -> bool:
@@ -129,31 +169,28 @@ def _in_utf8(connection: duckdb.DuckDBPyConnection, path: Path, faults: FaultLis
 
 
 def _load_parquet(connection: duckdb.DuckDBPyConnection, path: Path, faults: FaultList) -> Header | None:
-    place = quoted(str(path.resolve()))
+    """Every column as text, batch by batch; checksums of pages are verified where the writer left them."""
     try:
-        described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({place})").fetchall()
-        names = tuple(str(row[0]) for row in described)
-        if is_too_wide(len(names), 0, faults):
-            return None
-        text = ", ".join(
-            f"nullif(trim(CAST({named(name)} AS VARCHAR), {BLANK}), '') AS c{index}" for index, name in enumerate(names)
-        )
-        connection.execute(f"CREATE OR REPLACE TABLE loaded AS SELECT {text} FROM read_parquet({place})")
-    except duckdb.Error as error:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            schema = file.schema_arrow
+            if is_too_wide(len(schema.names), 0, faults):
+                return None
+            load_arrow(connection, schema, file.iter_batches(_PARQUET_BATCH))
+    except (pa.ArrowException, duckdb.Error, OSError) as error:
         reason = str(error).splitlines()[0][:200].replace(str(path.resolve()), path.name)
         faults.add("RC114", "refuse", kind="Parquet", reason=reason)
         return None
-    connection.execute(f"CREATE OR REPLACE TABLE {RAW} AS SELECT *, rowid + 1 AS line FROM loaded ORDER BY rowid")
-    connection.execute("DROP TABLE loaded")
-    return _trimmed(connection, Header(names, 0), faults)
+    return Header(tuple(schema.names), 0)
 
 
-def _trimmed(connection: duckdb.DuckDBPyConnection, header: Header | None, faults: FaultList) -> Header | None:
-    """Drop blank rows at the end; refuse a file without rows, and a header that stands there twice."""
+def _with_rows(connection: duckdb.DuckDBPyConnection, header: Header | None, faults: FaultList) -> Header | None:
+    """Refuse a file without rows, and a header that stands there twice; drop empty columns without a name."""
     if header is None:
         return None
-    filled = " OR ".join(f"c{index} IS NOT NULL" for index in range(len(header.names)))
-    connection.execute(f"DELETE FROM {RAW} WHERE line > coalesce((SELECT max(line) FROM {RAW} WHERE {filled}), 0)")
+    names = header.names
+    while names and not names[-1] and _is_blank(connection, len(names) - 1):
+        names = names[:-1]
+    header = replace(header, names=names)
     if connection.execute(f"SELECT count(*) FROM {RAW}").fetchall()[0][0] == 0:
         faults.add("RC102", "refuse", line=header.line)
         return None
@@ -165,3 +202,8 @@ def _trimmed(connection: duckdb.DuckDBPyConnection, header: Header | None, fault
         seen = ", ".join(header.names)[:120]
         faults.add("RC148", "refuse", line=int(line), seen=seen, first=str(header.line))
     return None if again else header
+
+
+def _is_blank(connection: duckdb.DuckDBPyConnection, place: int) -> bool:
+    """Whether a column has no value at all: separators at the end of every line make such columns."""
+    return not connection.execute(f"SELECT 1 FROM {RAW} WHERE c{place} IS NOT NULL LIMIT 1").fetchall()

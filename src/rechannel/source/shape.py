@@ -29,7 +29,6 @@ from rechannel.vocabulary.channel import METRICS, Channel
 _CLOCK = r"\d:\d{2}(:\d{2}(\.\d+)?)?$"
 """The end of a moment that states no zone."""
 _YUAN = ("RMB", "CNH", "人民币", "人民幣", "元")
-CENT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def shape(
     branches
         Words that several branches of the tree share in another file of the export.
     """
-    connection.execute(f"DROP TABLE IF EXISTS {LOADED}; ALTER TABLE {RAW} RENAME TO {LOADED}")
+    connection.execute(f"DROP VIEW IF EXISTS {LOADED}; ALTER VIEW {RAW} RENAME TO {LOADED}")
     headers = Headers(header.names)
     placement = Placement(connection, headers, export, faults)
     return _Shaper(connection, header, headers, placement, export, channels, rules, faults, branches).shaped(salt)
@@ -264,7 +263,8 @@ class _Shaper:
         placed = self._place(export.columns, self.constants, sheet)
         if self.faults.refused():
             return None
-        type_cells(self.connection, sheet, placed, self.rules.timezone, self.faults)
+        separator = self.header.separator
+        type_cells(self.connection, sheet, placed, self.rules.timezone, self.faults, separator=separator)
         if self.faults.refused():
             return None
         if "channel" in placed.positions:
@@ -344,7 +344,8 @@ class _Shaper:
 
     def _typed(self, table: Table, mapping: HeaderMapping, measured: Sequence[str]) -> None:
         """Read the cells, join names, add parts, and check what is left."""
-        type_cells(self.connection, _with_moments(table, self.export), mapping, self.rules.timezone, self.faults)
+        meant, separator = _with_moments(table, self.export), self.header.separator
+        type_cells(self.connection, meant, mapping, self.rules.timezone, self.faults, separator=separator)
         if self.faults.refused():
             return
         if self.export.date_from == "moment":

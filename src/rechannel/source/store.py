@@ -36,7 +36,8 @@ from rechannel.source.config import (
     write_config,
 )
 from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
-from rechannel.source.read import file_sha256
+from rechannel.source.progress import Bars
+from rechannel.source.read import file_sha256, split_part
 from rechannel.source.remarks import between_tables, date_span
 from rechannel.source.runs import RUNS, PendingRun, complete_runs, new_run, run_faults
 from rechannel.vocabulary.channel import WHOLE_SHOP, Cadence, Channel
@@ -252,6 +253,7 @@ def create_case(
     channels: Sequence[Channel] = (),
     assumptions: Mapping[str, Assumption] | None = None,
     margin: Assumption | None = None,
+    bars: Bars | None = None,
 ) -> CreatedCase:
     """Make a case folder from files: canonical Parquet, `case.toml`, nothing else; see `store_case`.
 
@@ -273,6 +275,8 @@ def create_case(
         Ranges to declare.
     margin
         90 % range of the contribution margin as a share of GMV; None = not stated.
+    bars
+        Asked for whom to tell about each file.
 
     Raises
     ------
@@ -289,12 +293,12 @@ def create_case(
     check_currency(currency)
     check_free(folder)
     for path in tables.values():
-        if not path.is_file():
+        if not split_part(path)[0].is_file():
             raise CallError("RC310", path=str(path))
     # The salt is made of the files themselves, so that the same files give the same case, byte for byte.
     first = tables.get("touches") or next(tables[table] for table in TABLE_NAMES if table in tables)
     salt = salt_of(sha256_of(first))
-    admitted = admit_all(tables, Rules(today or today_in(timezone), cadence, timezone), salt)
+    admitted = admit_all(tables, Rules(today or today_in(timezone), cadence, timezone), salt, bars=bars)
     declared = CaseConfig(name, currency, timezone, cadence, {}, tuple(channels), assumptions or {}, margin, salt=salt)
     return store_case(folder, admitted, declared)
 
@@ -346,7 +350,7 @@ def salt_of(sha256: str) -> str:
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file somebody gave (CallError RC310, RC313)."""
     try:
-        return file_sha256(path)
+        return file_sha256(split_part(path)[0])
     except FileNotFoundError:
         raise CallError("RC310", path=str(path)) from None
     except OSError as error:
@@ -438,16 +442,25 @@ def _clear_dead(place: Path) -> None:
 
 
 def admit_all(
-    tables: Mapping[TableName, Path], rules: Rules, salt: str, *, whole: bool = True
+    tables: Mapping[TableName, Path],
+    rules: Rules,
+    salt: str,
+    *,
+    whole: bool = True,
+    connections: Mapping[str, object] | None = None,
+    bars: Bars | None = None,
 ) -> dict[TableName, Admitted]:
-    """Read every file, so that one refusal lists the faults of all; `whole` as in `admit`."""
+    """Read every file, so that one refusal lists the faults of all; `whole` and `connections` as in `admit`."""
     admitted: dict[TableName, Admitted] = {}
     refused: list[Fault] = []
     for table in TABLE_NAMES:
         if table not in tables:
             continue
         try:
-            admitted[table] = admit(tables[table], table, rules, whole=whole, salt=salt)
+            tell = bars(tables[table].name, len(admitted), len(tables)) if bars else None
+            admitted[table] = admit(
+                tables[table], table, rules, whole=whole, salt=salt, connections=connections, progress=tell
+            )
         except FileRefused as refusal:
             refused += refusal.faults
     if refused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -34,6 +34,9 @@ _MAIN = {
 _WORKSHEET = "/worksheet"
 _REFERENCE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
 _QUOTED = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
+_EMPTY_CELL = re.compile(rb'<c r="[A-Z]+[0-9]+"[^<>]*/>')
+_EMPTY_ROW = re.compile(rb'<row r="[0-9]+"[^<>]*(?:/>|></row>)')
+_LONGEST_ROW = 1 << 24
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _BUILT_IN_DATES = {*range(14, 18), *range(27, 32), 36, *range(50, 59)}
 _BUILT_IN_MOMENTS = {22}
@@ -79,7 +82,7 @@ def load_workbook(
     block: int | None,
     preferred: Collection[str] = (),
 ) -> Header | None:
-    """Read one sheet into `raw`; of several that hold a table, the one whose name is among `preferred`.
+    """Read one sheet into `raw`.
 
     Numbers keep their full value; a cell shown as a date or a time becomes ISO text, a percentage keeps its sign, an
     error keeps its name. A formula gives its stored value. The sheet is the one that holds a table; hidden sheets are
@@ -89,6 +92,8 @@ def load_workbook(
     ----------
     part
         Name of the sheet; empty = the only visible one that holds a table.
+    preferred
+        Names of sheets; where several hold a table, the only one of these is read.
     """
     package = open_package(path, faults)
     if package is None:
@@ -134,14 +139,16 @@ def _has_own_values(odd: _Odd, header: Header, faults: FaultList) -> bool:
     """Refuse formulas without a stored value and merged cells within the table."""
     width = len(header.names)
     before = faults.refusals
-    for row, column, formula in odd.formulas:
-        if row > header.line and column < width:
+    for row, place, formula in odd.formulas:
+        column = place - header.left
+        if row > header.line and 0 <= column < width:
             faults.add("RC147", "refuse", line=row, column=header.names[column], seen=f"={formula[:60]}")
     for block in odd.merged:
         ends = [_place(corner) for corner in block.split(":")]
-        (top, left), (bottom, _) = ends[0], ends[-1]
-        if bottom > header.line and left < width and len(ends) == 2:
-            faults.add("RC147", "refuse", line=max(top, header.line + 1), column=header.names[left], seen=block[:40])
+        (top, left), (bottom, right) = ends[0], ends[-1]
+        column = max(left - header.left, 0)
+        if bottom > header.line and column < width and right >= header.left and len(ends) == 2:
+            faults.add("RC147", "refuse", line=max(top, header.line + 1), column=header.names[column], seen=block[:40])
     return faults.refusals == before
 
 
@@ -156,8 +163,8 @@ def _place(reference: str) -> tuple[int, int]:
     return int(match.group(2)), column - 1
 
 
-def _parse(package: zipfile.ZipFile, part: str, parser: expat.XMLParserType) -> Iterator[None]:
-    """Feed one part to a parser, piece by piece; declarations of entities end it."""
+def _parse(parts: Iterable[bytes], parser: expat.XMLParserType) -> Iterator[None]:
+    """Feed a text to a parser, piece by piece; declarations of entities end it."""
     parser.buffer_text = True
     parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
 
@@ -165,7 +172,7 @@ def _parse(package: zipfile.ZipFile, part: str, parser: expat.XMLParserType) -> 
         raise _BrokenWorkbookError("DOCTYPE")
 
     parser.StartDoctypeDeclHandler = refuse
-    for piece in pieces(package, part):
+    for piece in parts:
         parser.Parse(piece, False)
         yield
     parser.Parse(b"", True)
@@ -181,7 +188,7 @@ def _elements(package: zipfile.ZipFile, part: str) -> list[tuple[str, dict[str, 
         found.append((_local(name), {_local(key): value for key, value in attributes.items()}))
 
     parser.StartElementHandler = start
-    for _ in _parse(package, part, parser):
+    for _ in _parse(pieces(package, part), parser):
         pass
     return found
 
@@ -256,7 +263,7 @@ def _strings(package: zipfile.ZipFile, part: str) -> list[str]:
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = text
-    for _ in _parse(package, part, parser):
+    for _ in _parse(pieces(package, part), parser):
         pass
     return strings
 
@@ -335,10 +342,28 @@ def _holds_rows(book: _Book, sheet: _Sheet) -> bool:
     return any(row.filled for row in _first_rows(book, sheet))
 
 
+def _filled(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """A sheet without its cells that only have a style: a formatted sheet has millions of them.
+
+    Only elements that state their place are left out, since others count the cells before them; a sheet with comments
+    or quoted sections is left as it is from there on.
+    """
+    rest, plain = b"", True
+    for part in parts:
+        piece = rest + part
+        plain = plain and b"<!" not in piece
+        border = piece.rfind(b"<row ") if plain else len(piece)
+        if border <= 0:
+            border = len(piece) if len(piece) > _LONGEST_ROW else 0
+        rest, piece = piece[border:], piece[:border]
+        yield _EMPTY_ROW.sub(b"", _EMPTY_CELL.sub(b"", piece)) if plain else piece
+    yield rest
+
+
 def _rows(book: _Book, part: str, odd: _Odd) -> Iterator[Record]:
     """Rows of one sheet that say something, in order."""
     reader = _SheetReader(book, odd)
-    for _ in _parse(book.package, part, reader.parser):
+    for _ in _parse(_filled(pieces(book.package, part)), reader.parser):
         yield from reader.done
         reader.done.clear()
 
