@@ -76,12 +76,17 @@ class Placement:
         return [place for names in self.export.levels if (place := self.headers.first(names)) is not None]
 
     def sources(self) -> dict[str, tuple[str, str]]:
-        """What the rule of channels reads -> its SQL, and the names of the headers."""
-        columns = self.export.columns
+        """What the rule of channels reads -> its SQL, and the names of the headers; empty without a rule."""
+        columns = self.export.columns if self.export.rule else {}
         return {name: sql for name in SOURCE_FIELDS if (sql := self.filled(columns.get(name, ())))}
 
+    def rows(self, kept: str) -> str:
+        """SQL of the rows that count, with what the rule of channels reads beside them: it reads it many times."""
+        given = "".join(f", {sql} AS told_{name}" for name, (sql, _) in self.sources().items())
+        return f"SELECT *{given} FROM {LOADED} WHERE {kept}"
+
     def channel(self, branches: Collection[str]) -> tuple[str, str] | None:
-        """How the channel of a row is told: by the finest level of a tree, by a rule, or by a column.
+        """How the channel of a row of `rows` is told: by the finest level of a tree, by a rule, or by a column.
 
         Parameters
         ----------
@@ -92,10 +97,10 @@ class Placement:
         levels = self.levels()
         if levels:
             return self._finest(levels, branches), self.headers.names[levels[-1]]
-        sources = self.sources() if self.export.rule else {}
+        sources = self.sources()
         if not sources:
             return self.filled(self.export.columns.get("channel", ()))
-        given = {name: sql for name, (sql, _) in sources.items()}
+        given = {name: f"told_{name}" for name in sources}
         printed = ", ".join(dict.fromkeys(name for _, name in sources.values()))
         by_rule = rule_sql(self.export.rule, given)
         if self.export.grain == "events":  # later events of a session are silent about where it came from
@@ -136,8 +141,9 @@ def _inside(text: str, steps: Sequence[str]) -> str:
             kinds = [f"{kind}_value" for kind in ("string", "int", "float", "double")]
             value = ", ".join(f'"{kind}": "VARCHAR"' for kind in kinds)
             pairs = f"""from_json({text}, '[{{"key": "VARCHAR", "value": {{{value}}}}}]')"""
-            found = f"list_filter({pairs}, lambda pair: pair.key = {quoted(step[1:-1])})[1].value"
-            text = f"coalesce({', '.join(f'{found}.{kind}' for kind in kinds)})"
+            found = f"list_filter({pairs}, lambda pair: pair.key = {quoted(step[1:-1])})"
+            told = f"coalesce({', '.join(f'pair.value.{kind}' for kind in kinds)})"
+            text = f"list_transform({found}, lambda pair: {told})[1]"
         else:
             path = quoted('$."' + step + '"')
             text = f"json_extract_string({text}, {path})"

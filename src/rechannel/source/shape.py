@@ -243,7 +243,10 @@ class _Shaper:
             return
         stated: list[tuple[str, str, int]] = []
         for names in self.export.columns.values():
-            stated += [(code, name, self.header.line) for name in names if (code := self.headers.currency(name))]
+            for name in names:
+                place, code = self.headers.place(name), self.headers.currency(name)
+                if place is not None and code:
+                    stated.append((code, self.headers.names[place], self.header.line))
         found = self.placement.text(self.export.columns.get("currency", ()))
         if found:
             rows = self.connection.execute(
@@ -297,7 +300,8 @@ class _Shaper:
             self.read[column.name] = ", ".join(dict.fromkeys([*before, printed]))
         chosen = ", ".join(f"nullif(trim({sql}), '') AS c{place}" for place, (sql, _) in enumerate(texts.values()))
         self.connection.execute(
-            f"CREATE OR REPLACE TABLE {RAW} AS SELECT {chosen}, line FROM {LOADED} WHERE {self.kept}"
+            f"""CREATE OR REPLACE TABLE {RAW} AS WITH counted AS MATERIALIZED ({self.placement.rows(self.kept)})
+            SELECT {chosen}, line FROM counted"""
         )
         names = {name: printed for name, (_, printed) in texts.items()}
         return HeaderMapping({name: place for place, name in enumerate(texts)}, names)
