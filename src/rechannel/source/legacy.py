@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
@@ -15,9 +15,17 @@ from rechannel.source.layout import Record
 
 
 def load_legacy(
-    connection: duckdb.DuckDBPyConnection, path: Path, faults: FaultList, part: str, block: int | None
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    faults: FaultList,
+    part: str,
+    block: int | None,
+    preferred: Collection[str] = (),
 ) -> Header | None:
-    """Read one sheet of an .xls file into `raw`; `part` names the sheet, empty = the only one that holds a table."""
+    """Read one sheet of an .xls file into `raw`.
+
+    `part` names the sheet; empty = the only one that holds a table, or the only one of those among `preferred`.
+    """
     try:
         book = CalamineWorkbook.from_path(str(path))
         filled: dict[str, Sequence[Sequence[object]]] = {}
@@ -28,6 +36,8 @@ def load_legacy(
     except (CalamineError, OSError, ValueError) as error:
         faults.add("RC114", "refuse", kind="XLS", reason=str(error)[:200])
         return None
+    if len(filled) > 1:
+        filled = {name: rows for name, rows in filled.items() if name in preferred} or filled
     if len(filled) != 1:
         if filled:
             faults.add("RC145", "refuse", names=", ".join(filled)[:200])
