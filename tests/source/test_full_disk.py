@@ -29,7 +29,7 @@ folder, told = Path(sys.argv[2]), []
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 for write in (made_cases.add, made_cases.run, lambda folder: made_cases.make(folder.with_name("other"))):
     old, failed = made_cases.stored(folder), 0
-    for limit in range(0, 40_000, 300):
+    for limit in range(0, 40_000, 700):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
         try:
             write(folder)
