@@ -122,6 +122,8 @@ def _text_sql(place: str, kind: pa.DataType) -> str:
     """A column of Arrow as text."""
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return f"strftime(timezone('UTC', {place}), '%Y-%m-%d %H:%M:%S.%f') || '+00:00'"
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        return trimmed_sql(f"decode({place})")  # text of old writers; what is not UTF-8 is an error
     if pa.types.is_nested(kind):
         return f"CAST(to_json({place}) AS VARCHAR)"
     if pa.types.is_temporal(kind) or pa.types.is_primitive(kind) or pa.types.is_decimal(kind):
