@@ -70,6 +70,15 @@ def test_a_second_table_is_refused_with_its_line_or_chosen(door: Any, panel: Cal
     assert (second.line, [row[:3] for row in rows]) == (36, [("app", "5", "6"), (None, "11", "12")])
 
 
+def test_a_file_of_many_tables_ends(door: Any) -> None:
+    path = door.put("a,b,c\n1,2,3\n\nd,e,f,g\n1,2,3,4\n\n" * 5000)
+    assert sorted(door.loud(path)) == [("RC148", line, "") for line in range(4, 60, 3)]
+    assert door.raw(path, block=3)[0].names == ("d", "e", "f", "g")
+    header, _, faults = door.raw(path, block=25)
+    assert header is None
+    assert [fault.code for fault in faults.ordered()] == ["RC145"]
+
+
 @pytest.mark.parametrize(
     ("below", "expected"),
     [

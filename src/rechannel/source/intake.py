@@ -24,7 +24,8 @@ TOTALS = ("合计", "总计", "小计", "合計", "總計", "小計", "total", "
 _BLANK = " || ".join(f"chr({ord(letter)})" for letter in BLANKS)
 _EDGE = "[ \\t\\n\\r\\x{a0}\\x{3000}\\x{feff}]"
 _BATCH = 20_000
-_SHOWN = 8
+_MOST_TABLES = 20
+"""So many tables of one file are named; what follows is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def take_records(
     chosen: Header | None = None
     stream: Iterator[Record] | None = iter(records)
     before = faults.refusals
-    while stream is not None:
+    while stream is not None and len(tables) < _MOST_TABLES:
         taken = len(tables) == (block or 0)
         found = _take_table(connection, stream, faults, exact=exact, taken=taken, named=not tables)
         if found is None:
@@ -181,6 +182,8 @@ def take_records(
         tables.append(header)
     if not tables and faults.refusals == before:
         faults.add("RC101", "refuse")
+    elif chosen is None and faults.refusals == before:
+        faults.add("RC145", "refuse", names=" / ".join(", ".join(header.names)[:60] for header in tables)[:300])
     if chosen is None or faults.refusals > before:
         return None
     others = tuple(header for header in tables if header is not chosen)
