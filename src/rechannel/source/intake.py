@@ -24,7 +24,8 @@ TOTALS = ("合计", "总计", "小计", "合計", "總計", "小計", "total", "
 _BLANK = " || ".join(f"chr({ord(letter)})" for letter in BLANKS)
 _EDGE = "[ \\t\\n\\r\\x{a0}\\x{3000}\\x{feff}]"
 _BATCH = 20_000
-_SHOWN = 8
+_MOST_TABLES = 20
+"""So many tables of one file are named; what follows is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,8 @@ def _text_sql(place: str, kind: pa.DataType) -> str:
     """A column of Arrow as text."""
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return f"strftime(timezone('UTC', {place}), '%Y-%m-%d %H:%M:%S.%f') || '+00:00'"
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        return trimmed_sql(f"decode({place})")  # text of old writers; what is not UTF-8 is an error
     if pa.types.is_nested(kind):
         return f"CAST(to_json({place}) AS VARCHAR)"
     if pa.types.is_temporal(kind) or pa.types.is_primitive(kind) or pa.types.is_decimal(kind):
@@ -173,7 +176,7 @@ def take_records(
     chosen: Header | None = None
     stream: Iterator[Record] | None = iter(records)
     before = faults.refusals
-    while stream is not None:
+    while stream is not None and len(tables) < _MOST_TABLES:
         taken = len(tables) == (block or 0)
         found = _take_table(connection, stream, faults, exact=exact, taken=taken, named=not tables)
         if found is None:
@@ -187,6 +190,8 @@ def take_records(
         tables.append(header)
     if not tables and faults.refusals == before:
         faults.add("RC101", "refuse")
+    elif chosen is None and faults.refusals == before:
+        faults.add("RC145", "refuse", names=" / ".join(", ".join(header.names)[:60] for header in tables)[:300])
     if chosen is None or faults.refusals > before:
         return None
     others = tuple(header for header in tables if header is not chosen)
