@@ -187,7 +187,7 @@ class _Assembly:
                 "overlap": overlap[:, 2],
                 "credit": self._credit(set_rows, length_rows),
             }
-            draws = np.random.default_rng(self.asked.seed).multinomial(
+            draws = np.random.default_rng(self.asked.seed % (1 << 64)).multinomial(
                 self.shards, np.full(self.shards, 1 / self.shards), self.asked.replicates
             )
             replicates.draw({name: by_shard[name] for name in self.asked.of}, draws.astype(np.int64))
