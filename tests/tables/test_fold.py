@@ -32,7 +32,7 @@ from rechannel.tables.journeyrules import (
 from rechannel.tables.journeys import JourneyTables
 from rechannel.tables.replicates import LARGEST_WEIGHT, Weigher
 from rechannel.tables.touches import TouchFiles, fold_touches
-from rechannel.vocabulary.errors import CallError
+from rechannel.vocabulary.errors import CallError, CaseError
 
 BREAKS = (datetime(2025, 2, 1, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))
 RULES = JourneyRules(order=2, breaks=BREAKS)
@@ -189,6 +189,13 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
         ("u", BEGIN, "app", "order", 1e14),
     ):
         assert code(as_table([fine, odd])) == "RC359", odd  # type: ignore[list-item]
+    for lacking in ("customer", "time", "channel", "event"):
+        pq.write_table(as_table([fine]).drop_columns([lacking]), tmp_path / "t.parquet")
+        with pytest.raises(CaseError, match="RC207"):
+            fold_touches(TouchFiles((tmp_path / "t.parquet",)))
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(CaseError, match="RC207"):
+        fold_touches(TouchFiles((tmp_path / "t.parquet",)))
     many = [("u", BEGIN + k, f"c{k}", "visit", None) for k in range(MOST_CHANNELS + 1)]
     assert code(as_table(many)) == "RC357"  # type: ignore[arg-type]
     for wrong in ({"gap_minutes": -1.0}, {"order": 3}, {"first_share": 0.8, "last_share": 0.4}, {"lookback_days": 0.0}):
