@@ -163,7 +163,7 @@ def _ga4(given: Mapping[str, str]) -> str:
         parts = []
         for key, value in condition.items():
             if key == "list":
-                parts.append(f"{words['source']} IN ({_sources_of(str(value))})")
+                parts.append(f"kind = {quoted(str(value))}")
             elif key.endswith("_pattern"):
                 parts.append(
                     f"regexp_full_match({words[key.removesuffix('_pattern')]}, {quoted(patterns[str(value)])})"
@@ -179,7 +179,10 @@ def _ga4(given: Mapping[str, str]) -> str:
         f"WHEN {' OR '.join(f'({holds(condition)})' for condition in group['any'])} THEN {quoted(group['name'])}"
         for group in groups
     )
-    by_rule = f"CASE {cases} ELSE {quoted(fallback['name'])} END"
+    # The lists of hosts are long: they are looked through once, and the rules read what came of it.
+    kinds = " ".join(f"WHEN {words['source']} IN ({_sources_of(kind)}) THEN {quoted(kind)}" for kind in _KINDS)
+    by_kind = f"CASE {cases} ELSE {quoted(fallback['name'])} END"
+    by_rule = f"list_transform([CASE {kinds} END], lambda kind: {by_kind})[1]"
     return f"coalesce({given['group']}, {by_rule})" if "group" in given else by_rule
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 
@@ -24,12 +24,19 @@ BRANCH = " / "
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The columns of one loaded file, as its mapping file names them; SQL over `rows_of_file`."""
+    """The columns of one loaded file, as its mapping file names them; SQL over `rows_of_file`.
+
+    Attributes
+    ----------
+    nested
+        Position -> whether the column holds objects or lists, of those that were asked for.
+    """
 
     connection: duckdb.DuckDBPyConnection
     headers: Headers
     export: Export
     faults: FaultList
+    nested: dict[int, bool] = field(default_factory=dict)
 
     def text(self, spellings: Sequence[str]) -> tuple[str, str] | None:
         """SQL of the text of the first spelling that is there, and the header's name."""
@@ -68,8 +75,11 @@ class Placement:
         return next(iter(exact or places), None)
 
     def _is_nested(self, place: int) -> bool:
-        rows = self.connection.execute(f"SELECT c{place} FROM {LOADED} WHERE c{place} IS NOT NULL LIMIT 1").fetchall()
-        return bool(rows) and str(rows[0][0]).startswith(("{", "["))
+        if place not in self.nested:
+            query = f"SELECT c{place} FROM {LOADED} WHERE c{place} IS NOT NULL LIMIT 1"
+            first = self.connection.execute(query).fetchall()
+            self.nested[place] = bool(first) and str(first[0][0]).startswith(("{", "["))
+        return self.nested[place]
 
     def levels(self) -> list[int]:
         """Positions of the levels of a source tree, coarse to fine."""

@@ -44,8 +44,10 @@ class ReadFile:
         Canonical column -> header.
     left
         Header -> why it was not read, of those that look like a metric and are none.
-    unplaced
-        Why it was left aside; empty when it was read.
+    unplaced, candidates
+        Why it was left aside, empty when it was read; the exports it may be, or the file it repeats.
+    header
+        Names of its columns.
     branches
         Words that stand in several branches of its tree of sources.
     """
@@ -178,7 +180,16 @@ def _read(
         return Taken(ReadFile(name, export.label, export.names), (), None, faults, export)
     pieces = tuple(Piece(export, kind, (name,), (sha256,), relation) for kind, relation in shaped.relations.items())
     rows = sum(piece.relation.num_rows for piece in pieces) + (shaped.log.rows if shaped.log else 0)
-    file = ReadFile(name, export.label, export.names, rows, shaped.read, shaped.left, branches=shaped.branches)
+    file = ReadFile(
+        name,
+        export.label,
+        export.names,
+        rows,
+        shaped.read,
+        shaped.left,
+        header=header.names,
+        branches=shaped.branches,
+    )
     return Taken(file, pieces, shaped.log, faults, export, sha256)
 
 

@@ -26,6 +26,8 @@ from rechannel.source.placement import LOADED, SUMS, Placement
 from rechannel.source.read import RAW, Header
 from rechannel.vocabulary.channel import METRICS, Channel
 
+DROPPED = "lines_dropped"
+"""DuckDB table: lines of the rows that are left out."""
 _CLOCK = r"\d:\d{2}(:\d{2}(\.\d+)?)?$"
 """The end of a moment that states no zone."""
 _YUAN = ("RMB", "CNH", "人民币", "人民幣", "元")
@@ -171,14 +173,17 @@ class _Shaper:
         where = " OR ".join(f"coalesce({one}, false)" for one in dropped)
         if self.export.grain == "orders" and (order := self.placement.text(self.export.columns["order_id"])):
             where = f"coalesce({order[0]} IN (SELECT {order[0]} FROM {LOADED} WHERE {where}), false)"
+        self.connection.execute(f"CREATE OR REPLACE TABLE {DROPPED} AS SELECT line FROM {LOADED} WHERE {where}")
         count, first, rows = self.connection.execute(
-            f"SELECT count(*) FILTER ({where}), min(line) FILTER ({where}), count(*) FROM {LOADED}"
+            f"SELECT count(*), min(line), (SELECT count(*) FROM {LOADED}) FROM {DROPPED}"
         ).fetchall()[0]
-        if count and not self.export.keep:
+        if not count:
+            return
+        if not self.export.keep:
             self.faults.add("RC719", "note", line=int(first), count=f"{count:,}")
         if count == rows:
             self.faults.add("RC102", "refuse", line=self.header.line)
-        self.kept = f"NOT ({where})"
+        self.kept = f"line NOT IN (SELECT line FROM {DROPPED})"
         if totals and self.export.grain == "rows":
             self._check_total(" OR ".join(f"coalesce({one}, false)" for one in totals))
 
@@ -217,9 +222,10 @@ class _Shaper:
             if found is None or (name == "visits" and self.export.counts not in ADDITIVE):
                 continue
             figure = f"TRY_CAST(replace({found[0]}, ',', '') AS DOUBLE)"
-            rows, total = self.connection.execute(
-                f"SELECT sum({figure}) FILTER ({self.kept}), max({figure}) FILTER ({totals}) FROM {LOADED}"
-            ).fetchall()[0]
+            (rows,), (total,) = (
+                self.connection.execute(f"SELECT sum({figure}) FROM {LOADED} WHERE {where}").fetchall()[0]
+                for where in (self.kept, totals)
+            )
             if rows is not None and total is not None and rows < total - max(0.5, 0.001 * total):
                 line = int(lines[0][0])
                 self.faults.add("RC741", "warning", line=line, column=found[1], rows=f"{rows:,g}", total=f"{total:,g}")
