@@ -190,7 +190,7 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rechannel.case.write_report", stopped)
+    monkeypatch.setattr("rechannel.case.write_run", stopped)
     assert run(["demo", str(tmp_path / "new")]) == 130
     assert not (tmp_path / "new").exists()
 

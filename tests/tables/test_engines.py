@@ -152,3 +152,12 @@ def test_a_table_that_is_no_log_is_refused(tmp_path: Path) -> None:
             "new_customers",
             "orders",
         ]
+
+
+def test_what_an_engine_refuses_is_said(engine: Engine) -> None:
+    """A table that is not there ends in a message, not in a trace; DuckDB here is ours and stays as it is."""
+    if isinstance(engine, SparkEngine):
+        with pytest.raises(CallError, match="RC362"):
+            SparkEngine(engine.session, "`nowhere`", engine.dialect).columns()
+    else:
+        assert "customer" in engine.columns()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from datetime import UTC, datetime
 from functools import reduce
 from operator import add
@@ -31,7 +32,7 @@ from rechannel.tables.journeyrules import (
 from rechannel.tables.journeys import JourneyTables
 from rechannel.tables.replicates import LARGEST_WEIGHT, Weigher
 from rechannel.tables.touches import TouchFiles, fold_touches
-from rechannel.vocabulary.errors import CallError
+from rechannel.vocabulary.errors import CallError, CaseError
 
 BREAKS = (datetime(2025, 2, 1, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))
 RULES = JourneyRules(order=2, breaks=BREAKS)
@@ -65,7 +66,7 @@ def test_other_settings_and_small_batches(tmp_path: Path, monkeypatch: pytest.Mo
     folded(fold_touches(path, rules), wanted)
 
 
-@pytest.mark.parametrize("shards", [1, 7, 64])
+@pytest.mark.parametrize("shards", [1, 7, pytest.param(64, marks=pytest.mark.slow)])
 def test_shards_and_files_add_up_replicates_included(tmp_path: Path, shards: int) -> None:
     rows = messy_log(7, 150)
     whole = TouchFiles((write_log(rows, tmp_path / "t.parquet"),))
@@ -89,8 +90,6 @@ def test_any_log_any_rules(seed: int, customers: int, gap: float, lookback: floa
 
 
 def memory_fold(rows: list[tuple[str, int, str, str, float | None]], rules: JourneyRules) -> JourneyTables:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         return fold_touches(TouchFiles((write_log(rows, Path(folder) / "t.parquet"),)), rules)
 
@@ -147,7 +146,9 @@ def test_weights_are_poisson_and_independent() -> None:
     between = np.corrcoef(weights, rowvar=False) - np.eye(50)
     assert np.abs(between).max() < 5 / np.sqrt(len(keys))
     assert np.array_equal(Weigher(9, 50).weights(keys[5:6])[0], weights[5])
+    assert np.array_equal(Weigher(9, 80).weights(keys[:9])[:, :50], weights[:9])
     assert not np.array_equal(Weigher(10, 50).weights(keys[:9]), weights[:9])
+    assert Weigher(-1, 3).weights(keys[:2]).shape == (2, 3)
 
 
 def test_the_engine_hashes_as_ever() -> None:
@@ -188,6 +189,13 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
         ("u", BEGIN, "app", "order", 1e14),
     ):
         assert code(as_table([fine, odd])) == "RC359", odd  # type: ignore[list-item]
+    for lacking in ("customer", "time", "channel", "event"):
+        pq.write_table(as_table([fine]).drop_columns([lacking]), tmp_path / "t.parquet")
+        with pytest.raises(CaseError, match="RC207"):
+            fold_touches(TouchFiles((tmp_path / "t.parquet",)))
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(CaseError, match="RC207"):
+        fold_touches(TouchFiles((tmp_path / "t.parquet",)))
     many = [("u", BEGIN + k, f"c{k}", "visit", None) for k in range(MOST_CHANNELS + 1)]
     assert code(as_table(many)) == "RC357"  # type: ignore[arg-type]
     for wrong in ({"gap_minutes": -1.0}, {"order": 3}, {"first_share": 0.8, "last_share": 0.4}, {"lookback_days": 0.0}):
@@ -206,6 +214,7 @@ def test_the_smallest_logs() -> None:
     assert (same_time.counts["attributed"], same_time.distinct_paths) == (1, 1)
 
 
+@pytest.mark.slow
 def test_spilling_changes_nothing(tmp_path: Path) -> None:
     rng = random.Random(2)
     rows = [

@@ -58,7 +58,8 @@ def show(found: Journeys, config: CaseConfig) -> None:
     say()
     counted = found.to_json()
     parts = ("rows", "duplicates_dropped", "sessions", "orders", "unattributed_orders", "distinct_paths")
-    put(words("journeys_counts", **{part: numbers.number(cast(int, counted[part]), spoken) for part in parts}))
+    for line in wrapped(words("journeys_counts", **{part: f"{counted[part]:,}" for part in parts}), columns()):
+        put(line)
     if not found.tables.counts["attributed"]:
         return
     put()

@@ -23,6 +23,7 @@ from rechannel.source.intake import (
     is_too_wide,
     say_layout,
     take_records,
+    titles,
     trimmed_sql,
 )
 from rechannel.source.layout import SAMPLE_ROWS, Record, find_layout
@@ -90,7 +91,7 @@ def load_delimited(
         if scan is None:
             return None
         if layout is not None and not layout.split and scan.only_newlines and not block:
-            header = Header(layout.header.cells, layout.header.last, separator=separator)
+            header = Header(layout.header.cells, layout.header.last, separator=separator, above=titles(layout))
             if is_too_wide(len(header.names), header.line, faults):
                 return None
             if _fast(connection, path, header, scan):

@@ -40,6 +40,8 @@ class Header:
         What separated the fields of a text.
     left
         Empty columns of a sheet left of the table.
+    above
+        What the rows above it say, each as one text.
     """
 
     names: tuple[str, ...]
@@ -47,6 +49,7 @@ class Header:
     others: tuple[Header, ...] = ()
     separator: str = ","
     left: int = 0
+    above: tuple[str, ...] = ()
 
 
 class RawTable:
@@ -141,6 +144,11 @@ def say_layout(layout: Layout, faults: FaultList) -> None:
         faults.add("RC149", "warning", line=layout.header.last, row=str(layout.header.last), seen=seen)
 
 
+def titles(layout: Layout) -> tuple[str, ...]:
+    """What the rows above a header say, each as one text."""
+    return tuple(" ".join(filter(None, row.cells)) for row in layout.skipped)
+
+
 def take_records(
     connection: duckdb.DuckDBPyConnection,
     records: Iterable[Record],
@@ -215,7 +223,8 @@ def _take_table(
         return None
     cells = layout.header.cells
     left = 0 if exact else next(place for place, cell in enumerate(cells) if cell)
-    header = Header(cells if exact else cells[left : layout.header.extent], layout.header.last, left=left)
+    names = cells if exact else cells[left : layout.header.extent]
+    header = Header(names, layout.header.last, left=left, above=titles(layout))
     width = len(header.names)
     if is_too_wide(width, header.line, faults):
         return None

@@ -6,7 +6,7 @@ The format has no checksums, and one wrong byte makes its readers ask for any am
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from pathlib import Path
@@ -22,13 +22,22 @@ from rechannel.source.layout import Record
 
 _ADDRESS_SPACE = 4 << 30
 _BATCH = 5000
+_MARK = "\x1f"
+"""Parts names of sheets that are preferred, where none is named."""
 _SCHEMA = pa.schema([("line", pa.int64()), ("cells", pa.list_(pa.string()))])
 
 
 def load_legacy(
-    connection: duckdb.DuckDBPyConnection, path: Path, faults: FaultList, part: str, block: int | None
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    faults: FaultList,
+    part: str,
+    block: int | None,
+    preferred: Collection[str] = (),
 ) -> Header | None:
-    """Read one sheet of an .xls file into `raw`; `part` names the sheet, empty = the only one that holds a table.
+    """Read one sheet of an .xls file into `raw`.
+
+    `part` names the sheet; empty = the only one that holds a table, or the only one of those among `preferred`.
 
     Error cells cannot be told from blank ones in this format's reader; an .xlsx keeps them apart.
     """
@@ -44,17 +53,21 @@ def load_legacy(
             pass
         return header
 
-    return read_apart("rechannel.source.legacy", path, part, "XLS", faults, take)
+    wanted = part or _MARK.join(("", *preferred))
+    return read_apart("rechannel.source.legacy", path, wanted, "XLS", faults, take)
 
 
 def _sheet(path: str, part: str) -> Sequence[Sequence[object]]:
     """The rows of the sheet that is meant; ends the process with the names of all when none or several are."""
     book = CalamineWorkbook.from_path(path)
+    part, *preferred = part.split(_MARK)
     filled: dict[str, Sequence[Sequence[object]]] = {}
     for name in [part] if part in book.sheet_names else book.sheet_names:
         rows = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
         if name == part or any(cell != "" for row in rows for cell in row):
             filled[name] = rows
+    if len(filled) > 1:
+        filled = {name: rows for name, rows in filled.items() if name in preferred} or filled
     if len(filled) != 1 or (part and part not in filled):
         give_up(tables=list(filled))
     return next(iter(filled.values()))

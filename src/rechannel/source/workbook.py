@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -84,6 +84,7 @@ def load_workbook(
     faults: FaultList,
     part: str,
     block: int | None,
+    preferred: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Header | None:
     """Read one sheet into `raw`.
@@ -96,6 +97,8 @@ def load_workbook(
     ----------
     part
         Name of the sheet; empty = the only visible one that holds a table.
+    preferred
+        Names of sheets; where several hold a table, the only one of these is read.
     """
     package = open_package(path, faults)
     if package is None:
@@ -103,7 +106,7 @@ def load_workbook(
     with package:
         try:
             book = _open_book(package)
-            sheet = _chosen(book, part, faults)
+            sheet = _chosen(book, part, faults, preferred)
             if sheet is None:
                 return None
             odd = _Odd()
@@ -308,14 +311,16 @@ def _kind_of_format(number: int, code: str) -> str:
     return "clock" if clock else "percent" if "%" in bare else ""
 
 
-def _chosen(book: _Book, part: str, faults: FaultList) -> _Sheet | None:
-    """The sheet that is named, or the only visible one with a table."""
+def _chosen(book: _Book, part: str, faults: FaultList, preferred: Collection[str]) -> _Sheet | None:
+    """The sheet that is named, or the only visible one with a table, or the only preferred one of those."""
     if part:
         for sheet in book.sheets:
             if sheet.name == part:
                 return sheet
     visible = [sheet for sheet in book.sheets if sheet.is_visible]
     tables = visible if len(visible) == 1 else [sheet for sheet in visible if _holds_table(book, sheet)]
+    if len(tables) > 1:
+        tables = [sheet for sheet in tables if sheet.name in preferred] or tables
     if part or len(tables) > 1:
         listed = [sheet.name for sheet in (book.sheets if part else tables)]
         faults.add("RC145", "refuse", names=", ".join(listed)[:300])

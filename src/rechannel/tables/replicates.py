@@ -62,14 +62,16 @@ class Weigher:
     seed
         Another bootstrap for another number.
     size
-        Replicates; weights of one customer in two of them are independent.
+        Replicates; weights of one customer in two of them are independent, and more replicates leave the first ones
+        as they are.
     """
 
     def __init__(self, seed: int, size: int) -> None:
-        numbers = mix(np.arange(size + 1, dtype=np.uint64) + mix(np.array([seed], np.uint64)))
+        base = mix(np.array([seed % (1 << 64)], np.uint64))
         self.size = size
-        self._salt = numbers[-1]
-        self._factors = (numbers[:-1] >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+        self._salt = mix(base)[0]
+        places: NDArray[np.uint64] = np.arange(size, dtype=np.uint64)
+        self._factors = (mix(base + places) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
         self._uniform = np.empty((HASHED_AT_ONCE, size), np.uint32)
         self._reached = np.empty((HASHED_AT_ONCE, size), bool)
         self._count = np.empty((HASHED_AT_ONCE, size), np.uint8)

@@ -24,11 +24,12 @@ from rechannel.tables.journeyrules import (
 )
 from rechannel.tables.journeys import JourneyTables
 from rechannel.tables.sessions import CODE_BITS, ORDER_BIT
-from rechannel.vocabulary.errors import CallError, RechannelError
+from rechannel.vocabulary.errors import CallError, CaseError, RechannelError
 
 ROWS_AT_ONCE = 1 << 18
 MEMORY_MB = 1024
 """Memory of the sort."""
+COLUMNS = ("customer", "time", "channel", "event")
 Told = Callable[[int, int], None]
 """Called with rows done and rows of the log."""
 
@@ -78,6 +79,8 @@ def fold_touches(
     ------
     CallError
         RC355-RC358 (rules, too many channels); RC359: rows that are no touches; RC360: the log is empty.
+    CaseError
+        RC207: the files cannot be read, or lack a column.
 
     Examples
     --------
@@ -101,8 +104,18 @@ def read_log(connection: duckdb.DuckDBPyConnection, touches: TouchFiles, rules: 
     ------
     CallError
         RC359: no row has both a time and a channel; RC360: no rows.
+    CaseError
+        RC207: the files cannot be read, or lack a column.
     """
-    columns = {str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {touches.relation}").fetchall()}
+    names = ", ".join(file.name for file in touches.files)
+    try:
+        described = connection.execute(f"DESCRIBE SELECT * FROM {touches.relation}").fetchall()
+    except duckdb.Error as error:
+        raise CaseError("RC207", file=names, reason=str(error).splitlines()[0][:200]) from error
+    columns = {str(row[0]) for row in described}
+    lacking = [name for name in COLUMNS if name not in columns]
+    if lacking:
+        raise CaseError("RC207", file=names, reason=f"no column {', '.join(lacking)}")
     rows = connection.execute(
         f"SELECT channel, count(*), min(time), max(time) FROM {touches.relation} GROUP BY channel"
     ).fetchall()

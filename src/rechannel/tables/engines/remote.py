@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, cast
 
@@ -25,12 +25,11 @@ from rechannel.tables.journeyrules import (
 from rechannel.tables.journeys import JourneyTables, KeyedSums, length_key, members_of, set_key
 from rechannel.tables.lengths import heuristic_sums
 from rechannel.tables.replicates import Replicates
+from rechannel.tables.touches import COLUMNS, Told
 from rechannel.vocabulary.errors import CallError
 
 SHARDS = 200
 """Customers are dealt into this many parts when intervals are wanted."""
-COLUMNS = ("customer", "time", "channel", "event")
-Told = Callable[[int, int], None]
 Row = Sequence[object]
 
 
@@ -187,7 +186,7 @@ class _Assembly:
                 "overlap": overlap[:, 2],
                 "credit": self._credit(set_rows, length_rows),
             }
-            draws = np.random.default_rng(self.asked.seed).multinomial(
+            draws = np.random.default_rng(self.asked.seed % (1 << 64)).multinomial(
                 self.shards, np.full(self.shards, 1 / self.shards), self.asked.replicates
             )
             replicates.draw({name: by_shard[name] for name in self.asked.of}, draws.astype(np.int64))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any  # pyspark is optional: its session is used by the two methods below only
+from typing import Any  # pyspark is optional: what it gives goes through `rows` and `columns` only
 
 from rechannel.tables.engines.sql import Step
 from rechannel.vocabulary.errors import CallError, MissingPart
@@ -72,11 +72,22 @@ class SparkEngine:
 
     def columns(self) -> tuple[str, ...]:
         """Columns of the table."""
-        return tuple(self.session.sql(f"SELECT * FROM {self.table} LIMIT 0").columns)
+        return tuple(_asked(lambda: self.session.sql(f"SELECT * FROM {self.table} LIMIT 0").columns))
 
     def rows(self, query: str) -> Sequence[tuple[object, ...]]:
-        """All rows of a small result."""
-        return [tuple(row) for row in self.session.sql(query).collect()]
+        """All rows of a small result (CallError RC362 when Spark fails)."""
+        return [tuple(row) for row in _asked(lambda: self.session.sql(query).collect())]
+
+
+def _asked(ask: Callable[[], Any]) -> Any:
+    """What Spark answers; its failures as ours."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        return ask()
+    except (PySparkException, Py4JError) as error:
+        raise CallError("RC362", engine="spark", reason=(str(error).splitlines() or [""])[0][:200]) from error
 
 
 def spark_engine(url: str, table: str, timezone: str = "") -> SparkEngine:
