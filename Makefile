@@ -5,7 +5,7 @@ RUN := .venv/bin
 # matrices here are small: threads of the linear algebra only wait for each other
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test quick lint bench score ci-tools setup-demo setup-test locks hant mappings
+.PHONY: demo test quick lint bench score conformance ci-tools setup-demo setup-test locks hant mappings
 .DEFAULT_GOAL := demo
 
 setup-demo:
@@ -38,6 +38,11 @@ bench: setup-test  ## the long series; writes benchmarks/results
 score: setup-test  ## the product on made markets, about 20 minutes; the commit is the seed; writes docs/scoreboard.md
 	@$(RUN)/python scripts/scoreboard.py
 
+conformance: setup-test  ## identical integers on DuckDB, Spark and ClickHouse, in an environment of its own
+	@command -v java >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq openjdk-17-jre-headless; }
+	@$(PYTHON) scripts/environment.py ci-engines
+	@RECHANNEL_CONFORMANCE=1 .venv-engines/bin/python -m pytest tests/tables/test_engines.py
+
 ci-tools: setup-test  ## headless Chromium for the page tests, where the system can install it
 	@command -v chromium >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq chromium fonts-noto-cjk; }
 
@@ -52,3 +57,5 @@ locks:  ## rewrite the hash locks; they hold no host names
 		pyproject.toml --extra build -o locks/demo.txt
 	@$(RUN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 		pyproject.toml --extra build --extra test -o locks/test.txt
+	@$(RUN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+		pyproject.toml --extra build --extra test --extra ci-engines -c locks/test.txt -o locks/ci-engines.txt

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import kills, null_series, page, placebo_panels, twins, world_ranks
+from benchmarks import door_cases, imports, journeys, kills, null_series, page, placebo_panels, twins, world_ranks
 
 RESULTS = Path(__file__).parent / "results"
 SERIES_PER_CELL = 1000
@@ -23,12 +23,13 @@ PANELS_PER_FAMILY = 120
 TWINS = 30
 RANK_RUNS = 300
 KILLS = 500
+DOOR_CASES = 10_000
 PAGE_ONLY = "page"
 
 
 def machine() -> dict[str, object]:
     """What the figures were measured on."""
-    names = ("numpy", "scipy", "rechannel")
+    names = ("numpy", "scipy", "duckdb", "pyarrow", "rechannel")
     model = ""
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -64,12 +65,23 @@ def store_kills() -> dict[str, object]:
     return kills.run(KILLS)
 
 
+def door() -> dict[str, object]:
+    return door_cases.run(DOOR_CASES)
+
+
+def journey_logs() -> dict[str, object]:
+    return journeys.run()
+
+
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "null": null,
     "panels": panels,
     "twins": twin_closures,
     "ranks": ranks,
     "kills": store_kills,
+    "door": door,
+    "imports": imports.run,
+    "journeys": journey_logs,
 }
 
 

@@ -145,7 +145,94 @@ def kills_part(record: Mapping[str, Any]) -> str:
     return f"{table(header, rows)}\n\n{measured_on(record)}"
 
 
-PARTS = {"null": null_part, "panels": panels_part, "twins": twins_part, "ranks": ranks_part, "kills": kills_part}
+def door_part(record: Mapping[str, Any]) -> str:
+    """What became of made files and of files with one byte changed."""
+    result = record["result"]
+    outcomes = ("same", "as the oracle", "said", "refused", "wrong")
+    rows = [
+        [label, *(str(counts.get(outcome, 0)) for outcome in outcomes)] for label, counts in result["kinds"].items()
+    ]
+    total = ["all", *(str(sum(kind.get(name, 0) for kind in result["kinds"].values())) for name in outcomes)]
+    header = ["file", "same values", "as the independent reader", "a new warning", "refused", "another value, silently"]
+    return f"{table(header, [*rows, total])}\n\n{measured_on(record)}"
+
+
+def imports_part(record: Mapping[str, Any]) -> str:
+    """Rows a second and memory of `rechannel new`."""
+    header = ["file", "rows", "size", "seconds", "CPU seconds", "rows / s", "rows / CPU s", "peak memory"]
+    rows = [
+        [
+            name,
+            f"{row['rows']:,}",
+            f"{row['megabytes']:,.0f} MB",
+            f"{row['seconds']:.1f}",
+            f"{row['cpu_seconds']:.1f}",
+            f"{row['rows'] / row['seconds']:,.0f}",
+            f"{row['rows'] / row['cpu_seconds']:,.0f}",
+            f"{row['peak_mb']:,} MB",
+        ]
+        for name, row in record["result"]["files"].items()
+    ]
+    return f"{table(header, rows)}\n\n{measured_on(record)}"
+
+
+def journeys_part(record: Mapping[str, Any]) -> str:
+    """CPU seconds, ratios and memory by log size."""
+    result = record["result"]
+    sizes = [key for key in result if key.isdigit()]
+    names = [name for name in result[sizes[0]] if name != "megabytes"]
+    header = ["CPU seconds (peak MB)", *(f"{int(size):,} rows" for size in sizes)]
+    rows = []
+    for name in names:
+        cells = [result[size].get(name) for size in sizes]
+        rows.append([name, *(_cell(cell) for cell in cells)])
+    for name, above, below, bar in JOURNEY_BARS:
+        ratios = []
+        for size in sizes:
+            one, other = result[size].get(above), result[size].get(below)
+            known = one and other and "cpu_seconds" in one and "cpu_seconds" in other
+            ratios.append(f"{one['cpu_seconds'] / other['cpu_seconds']:.2f}" if known else "")
+        rows.append([f"{name} (bar {bar})", *ratios])
+    grown = ["fold: over the log of a tenth (bar 10.5)"]
+    for size in sizes:
+        tenth = result.get(str(int(size) // 10))
+        ratio = result[size]["fold"]["cpu_seconds"] / tenth["fold"]["cpu_seconds"] if tenth else 0.0
+        grown.append(f"{ratio:.2f}" if tenth else "")
+    rows.append(grown)
+    limit = result["memory_mb"]
+    over = [f"{result[size]['fold']['peak_mb'] - limit:+,}" for size in sizes]
+    rows.append([f"fold: peak memory over the limit of {limit:,} MB (bar +250)", *over])
+    return f"{table(header, rows)}\n\n{measured_on(record)}"
+
+
+JOURNEY_BARS = (
+    ("fold / floor", "fold", "floor", "3"),
+    ("fold + 200 / fold", "fold + 200", "fold", "2"),
+    ("fold + 200, all tables / fold", "fold + 200, all tables", "fold", "2"),
+    ("fold / DuckDB paths + ChannelAttribution", "fold", "DuckDB paths + ChannelAttribution", ".25"),
+    ("fold / Polars paths", "fold", "Polars paths", ".4"),
+)
+
+
+def _cell(cell: Mapping[str, Any] | None) -> str:
+    """CPU seconds and memory of a process, or why there are none."""
+    if cell is None:
+        return "not run"
+    if "failed" in cell:
+        return "failed"
+    return f"{cell['cpu_seconds']:.2f} ({cell['peak_mb']:,})"
+
+
+PARTS = {
+    "null": null_part,
+    "panels": panels_part,
+    "twins": twins_part,
+    "ranks": ranks_part,
+    "kills": kills_part,
+    "door": door_part,
+    "imports": imports_part,
+    "journeys": journeys_part,
+}
 
 
 def filled(page: str) -> str:

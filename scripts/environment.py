@@ -1,4 +1,4 @@
-"""Makes .venv from a hash lock: uv where pip can bring it, pip with required hashes otherwise."""
+"""Makes an environment from a hash lock: uv where pip can bring it, pip with required hashes otherwise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
+VENV = ROOT / (".venv-engines" if sys.argv[1:] == ["ci-engines"] else ".venv")
+"""The engines of the conformance run weigh 600 MB: they live beside the environment that people use."""
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 CHARTS = ROOT / "src" / "rechannel" / "report" / "vendor"
@@ -25,7 +26,7 @@ def run(*command: str | Path, env: dict[str, str] | None = None) -> None:
 
 
 def make_venv() -> None:
-    """Create .venv, or say which system package is missing."""
+    """Create the environment, or say which system package is missing."""
     if PYTHON.exists():
         return
     result = subprocess.run([sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True)
@@ -110,7 +111,7 @@ def bring_charts() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("lock", choices=["demo", "test"])
+    parser.add_argument("lock", choices=["demo", "test", "ci-engines"])
     arguments = parser.parse_args()
     make_venv()
     sync(ROOT / "locks" / f"{arguments.lock}.txt")

@@ -10,15 +10,18 @@ from pathlib import Path
 
 from rechannel import __version__
 from rechannel.answers.answer import Answer, Provenance
+from rechannel.answers.calls import LATEST_DAY, Limits
 from rechannel.answers.closure import ClosureQuestion, Surrounds, answer_closure
 from rechannel.answers.declared import DeclaredQuestion, answer_declared_closure
 from rechannel.answers.exposure import HORIZON as EXPOSURE_HORIZON
 from rechannel.answers.exposure import answer_exposure
 from rechannel.answers.hindsight import refuse_impact
 from rechannel.answers.impact import ImpactQuestion, answer_impact
+from rechannel.answers.journeys import REPLICATES, JourneyRules, Journeys, Told, journeys_of
 from rechannel.answers.money import Money, money_on, of_one_market
+from rechannel.answers.pathcredit import PathCredit, path_credit
 from rechannel.answers.record import answer_record
-from rechannel.answers.worth import WorthQuestion, answer_worth
+from rechannel.answers.worth import WorthQuestion, answer_worth, quarters
 from rechannel.report.facts import CaseFacts, facts_of
 from rechannel.report.publish import write_report
 from rechannel.report.runfiles import PAGES, write_run
@@ -30,15 +33,14 @@ from rechannel.tables.public import PublicRecord, read_public
 from rechannel.tables.rivals import in_market
 from rechannel.vocabulary.channel import WHOLE_SHOP
 from rechannel.vocabulary.errors import CallError, nearest
+from rechannel.vocabulary.estimate import Refusal
 from rechannel.vocabulary.wording import LANGUAGES, Language
 from rechannel.world.fitted import World, fit_world
 
 new_case = create_case
 __all__ = ["Case", "CreatedCase", "Run", "new_case", "open_case"]
 
-EARLIEST_DAY, LATEST_DAY = 28, 365
-"""A question's day lies from 28 days after the first row to 365 days after the last."""
-RUN_HORIZONS, LONGEST_HORIZON = (30, 90), 1095
+RUN_HORIZONS = (30, 90)
 Progress = Callable[[str, str], None]
 
 
@@ -119,6 +121,11 @@ class Case:
         )
 
     @cached_property
+    def _paths(self) -> PathCredit | Refusal:
+        """Credit on the paths to orders, by quarter of the panel."""
+        return path_credit(self.folder, [period.quarter for period in quarters(self.panel)], self.config.seed)
+
+    @cached_property
     def _surrounds(self) -> Surrounds:
         return Surrounds(self.events, self.config.channels, self.public.rivals)
 
@@ -158,7 +165,7 @@ class Case:
             closure = self.closure(channel, on, horizons, market=market)
             money, stamp = self.config.currency, self._provenance()
             return refuse_impact(self.public, self.config.channels, channel, on, horizons, closure, money, stamp)
-        self._check_call(channel, on, horizons, market)
+        self._limits.check(channel, on, horizons, market)
         told = announced if announced is not None else announced_on(self.events, channel, on)
         if told is not None and told >= on:
             raise CallError("RC325", announced=told.isoformat(), on=on.isoformat())
@@ -194,7 +201,7 @@ class Case:
         """
         if not 0 <= severity <= 1:
             raise CallError("RC340", severity=f"{severity:g}")
-        self._check_call(channel, on, horizons, market)
+        self._limits.check(channel, on, horizons, market)
         money, stamp = self._money(channel, on, market), self._provenance()
         if self.is_public:
             asked = DeclaredQuestion(channel, on, tuple(horizons), severity, notice)
@@ -216,7 +223,8 @@ class Case:
             raise CallError("RC320", channel=channel, nearest=nearest(channel, self.panel.channels))
         money = self._money(channel, self.panel.last)
         question, stamp = WorthQuestion(channel), self._provenance()
-        return answer_worth(self.panel, self.world, question, money, self.public.deals, stamp, self.config.channels)
+        deals, channels = self.public.deals, self.config.channels
+        return answer_worth(self.panel, self.world, question, money, deals, stamp, channels, self._paths)
 
     def exposure(self) -> Answer:
         """Which channel should worry me? See `answers.exposure.answer_exposure` (CallError RC322 without `daily`)."""
@@ -230,6 +238,12 @@ class Case:
             currency=self.config.currency,
             provenance=self._provenance(),
         )
+
+    def journeys(
+        self, rules: JourneyRules | None = None, replicates: int = REPLICATES, tell: Told | None = None
+    ) -> Journeys:
+        """Which channels stand on the paths to orders? See `answers.journeys.journeys_of` (CallError RC364)."""
+        return journeys_of(self.folder, rules, replicates, self._provenance(), tell)
 
     def record(self) -> Answer:
         """What can the public record say, and what not? See `answers.record.answer_record`."""
@@ -278,7 +292,7 @@ class Case:
             channel = event.channel
             if channel is None or channel not in self.panel.channels:
                 continue
-            if not self._earliest <= event.start <= self._latest or event.market not in (None, *self.panel.markets):
+            if not self._limits.reach(event.start) or event.market not in (None, *self.panel.markets):
                 continue
             severity = 1.0 if event.kind == "closure" else event.severity
             if severity is not None:
@@ -305,30 +319,12 @@ class Case:
         """The case as the report shows it."""
         return facts_of(self.folder, None if self.is_public else self.panel)
 
-    def _check_call(self, channel: str, on: date, horizons: Sequence[int], market: str | None) -> None:
-        """Channel, day, market and horizons of a call; without `daily` there are no markets and any day goes."""
-        known = self.public.channels(self.config.channels) if self.is_public else self.panel.channels
-        markets = () if self.is_public else self.panel.markets
-        if not known:
-            raise CallError("RC322")
-        if channel not in known:
-            raise CallError("RC320", channel=channel, nearest=nearest(channel, known))
-        if not self.is_public and not self._earliest <= on <= self._latest:
-            ends = {"first": self._earliest.isoformat(), "last": self._latest.isoformat()}
-            raise CallError("RC321", on=on.isoformat(), **ends)
-        if market is not None and market not in markets:
-            raise CallError("RC323", market=market, nearest=nearest(market, markets) if markets else "")
-        for horizon in horizons:
-            if not 1 <= horizon <= LONGEST_HORIZON:
-                raise CallError("RC324", horizon=str(horizon), most=str(LONGEST_HORIZON))
-
     @property
-    def _earliest(self) -> date:
-        return self.panel.first + timedelta(days=EARLIEST_DAY)
-
-    @property
-    def _latest(self) -> date:
-        return self.panel.last + timedelta(days=LATEST_DAY)
+    def _limits(self) -> Limits:
+        """What the case may be asked about."""
+        if self.is_public:
+            return Limits(self.public.channels(self.config.channels), ())
+        return Limits(self.panel.channels, self.panel.markets, self.panel.first, self.panel.last)
 
     def _money(self, channel: str, on: date, market: str | None = None) -> Money:
         """Margin of `case.toml`, and the fixed fee a year of the channel's deal that runs on the day."""

@@ -35,8 +35,10 @@ FACTS = CaseFacts(
     date(2026, 1, 27),
     tuple(ChannelShare(channel, 1 / len(CHANNELS)) for channel in CHANNELS),
 )
+METHODS = ("last_touch", "shapley", "removal")
 TRUTH = {str(HORIZON): {"net_loss": {"visits": 234_388.0}, "before_after": -241_000.0, "retained_own": 0.726}}
-TOLD = Told(FACTS, CLOSED, date(2025, 9, 30), date(2025, 9, 12), TRUTH, demo.MARGIN)
+WORTH = {"period": "2025Q2", "net_loss": {"orders": 9_072.0}}
+TOLD = Told(FACTS, CLOSED, date(2025, 9, 30), date(2025, 9, 12), TRUTH, WORTH, demo.MARGIN)
 
 
 def row(
@@ -45,6 +47,10 @@ def row(
     draws = middle + 0.2 * abs(middle) * np.random.default_rng(1).standard_normal(400)
     method = "last_touch" if metric.startswith("credited") else None
     return answered(metric, unit, draws, grade, Coordinates(HORIZON, channel), method=method)
+
+
+def quarter(metric: str, middle: float, method: str | None) -> Estimate:
+    return replace(row(metric, middle, "orders"), period="2025Q2", method=method, horizon_days=None)
 
 
 def answer(question: str, rows: list[Estimate], evidence: tuple[EvidenceItem, ...] = ()) -> Answer:
@@ -69,12 +75,13 @@ def finished(tmp_path: Path) -> Run:
     for i, name in enumerate(others):
         exposure.append(row("net_loss_visits", 1e6 / (i + 1), channel=name, grade=Grade.D))
         exposure.append(row("credited_visits", 2e6 / (i + 1), channel=name))
+    credited = [quarter("credited_orders", 30_000.0 + place, name) for place, name in enumerate(METHODS)]
     items = tuple(EvidenceItem("exposure", name, Grade.D, {}) for name in others)
     answers = (
         answer("exposure", exposure, items),
         answer("closure", closure),
         answer("impact", [row("net_loss_visits", 188_000.0)]),
-        answer("worth", []),
+        answer("worth", [*credited, quarter("incremental_orders", 5_900.0, None)]),
     )
     return Run(tmp_path, answers, ())
 
@@ -95,7 +102,9 @@ def test_the_screen_says_everything_in_lines_that_fit(
     for said in ("impact", "worth"):
         assert f"{said} {language}." in shown
     scale = {"en": "234K", "zh-Hans": "23.4 万", "zh-Hant": "23.4 萬"}[language]
-    for number in (scale, "73%", "8%–16%", "CNY"):
+    for method in METHODS:
+        assert text(f"report.method.{method}", language) in shown
+    for number in (scale, "9,072", "73%", "8%–16%", "CNY"):
         assert number in shown
     assert text("grade.B", language) in shown
     assert text("report.change.B", language)[:10] in shown
@@ -141,7 +150,7 @@ def small_twin(monkeypatch: pytest.MonkeyPatch) -> None:
         }
         for name, body in tables.items():
             (folder / f"{name}.csv").write_text(body + "\n", encoding="utf-8")
-        (folder / "truth.json").write_text('{"horizons": {}}', encoding="utf-8")
+        (folder / "truth.json").write_text('{"horizons": {}, "worth": {}}', encoding="utf-8")
         paths = {name: folder / f"{name}.csv" for name in tables}
         return TwinFiles(
             folder=folder,
@@ -181,7 +190,7 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rechannel.case.write_report", stopped)
+    monkeypatch.setattr("rechannel.case.write_run", stopped)
     assert run(["demo", str(tmp_path / "new")]) == 130
     assert not (tmp_path / "new").exists()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import subprocess
+import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -11,9 +14,12 @@ import pytest
 
 from rechannel.source.admit import Admitted, admit
 from rechannel.source.checks import Rules
+from rechannel.source.store import create_case
 from rechannel.vocabulary.errors import Fault, FileRefused
 
 RULES = Rules(date(2026, 1, 1))
+MOST_SECONDS = 5
+MOST_GROWTH_MB = 200
 
 
 def corpus() -> Path:
@@ -45,10 +51,17 @@ def content(admitted: Admitted) -> list[tuple[object, ...]]:
     return sorted(zip(*(relation[name].to_pylist() for name in names), strict=True), key=repr)
 
 
-@pytest.mark.skipif(not rows(), reason="reference/bad_inputs is not here; set RECHANNEL_REFERENCE to its parent folder")
+HERE = pytest.mark.skipif(
+    not rows(), reason="reference/bad_inputs is not here; set RECHANNEL_REFERENCE to its parent folder"
+)
+
+
+@HERE
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row["id"])
 def test_corpus(row: dict[str, str]) -> None:
+    started = time.monotonic()
     outcome, faults, admitted = read(row)
+    assert time.monotonic() - started < MOST_SECONDS
     assert outcome == row["expect"]
     for language in ("en", "zh-Hans", "zh-Hant"):
         said = "\n".join(fault.message(language) for fault in faults)
@@ -62,3 +75,42 @@ def test_corpus(row: dict[str, str]) -> None:
         twin = "s01_clean.csv" if row["table"] == "daily" else "s12_touches_clean.csv"
         clean = admit(corpus() / "files" / twin, admitted.table, RULES)
         assert content(admitted) == content(clean)
+
+
+GROWTH = """
+import resource, sys
+from datetime import date
+from pathlib import Path
+from rechannel.source.admit import admit
+from rechannel.source.checks import Rules
+from rechannel.vocabulary.errors import FileRefused
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+clean, bomb = map(Path, sys.argv[1:])
+admit(clean, "daily", Rules(date(2026, 1, 1)))
+before = peak()
+try:
+    admit(bomb, "daily", Rules(date(2026, 1, 1)))
+except FileRefused as refusal:
+    print(refusal.faults[0].code, peak() - before)
+"""
+
+
+@HERE
+@pytest.mark.skipif(sys.platform == "win32", reason="peak memory is read from the resource module")
+def test_a_zip_bomb_takes_no_memory() -> None:
+    files = [str(corpus() / "files" / name) for name in ("s11_xlsx_clean.xlsx", "s61_zip_bomb.xlsx")]
+    done = subprocess.run([sys.executable, "-c", GROWTH, *files], capture_output=True, text=True, check=True)
+    code, growth = done.stdout.split()
+    assert code == "RC142"
+    assert int(growth) < MOST_GROWTH_MB
+
+
+@HERE
+@pytest.mark.parametrize("file", ["s53_ragged.csv", "s61_zip_bomb.xlsx", "s62_xxe.xlsx", "s64_html_xls.xls"])
+def test_nothing_is_stored_on_a_refusal(file: str, tmp_path: Path) -> None:
+    with pytest.raises(FileRefused):
+        create_case(tmp_path / "case", {"daily": corpus() / "files" / file}, today=RULES.today)
+    assert list(tmp_path.iterdir()) == []

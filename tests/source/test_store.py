@@ -98,7 +98,7 @@ def test_no_flipped_byte_of_a_data_file_changes_a_value(tmp_path: Path, file: st
     folder = create_case(tmp_path / "c", files, today=TODAY).folder
     table, path = file.removesuffix(".parquet"), folder / "data" / file
     body = path.read_bytes()
-    for place in range(0, len(body), 7):
+    for place in range(0, len(body), 31):
         path.write_bytes(body[:place] + bytes([body[place] ^ 1 << place % 8]) + body[place + 1 :])
         with pytest.raises(CaseError, match="RC209") as error:
             open_case_folder(folder).relation(table)
@@ -222,6 +222,14 @@ def test_a_folder_that_may_not_be_read_or_is_gone(tmp_path: Path, monkeypatch: p
     with pytest.raises(CaseError, match="RC202"):
         case.refresh()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"\n \n", b"\0" * 100, b"\xef\xbb\xbf", b"\xff\xfe"])
+def test_an_empty_case_toml_is_no_case_without_tables(tmp_path: Path, body: bytes) -> None:
+    folder = make(tmp_path / "c")
+    (folder / "case.toml").write_bytes(body)
+    with pytest.raises(CaseError, match="RC203"):
+        open_case_folder(folder)
 
 
 def test_ranges_of_case_toml(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rechannel.answers.answer import Answer, Provenance
 from rechannel.answers.money import Money
+from rechannel.answers.pathcredit import METHODS, PathCredit
 from rechannel.answers.rows import Coordinates, answered, known, missing_column, refused, unit_of
 from rechannel.answers.standing import Standing, contraction, standing_of
 from rechannel.evidence.baseline import sum_of
@@ -24,16 +25,17 @@ from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
 from rechannel.world.fitted import DRAWS, World
 
+NO_TOUCHES = Refusal("no_journeys", {}, ("export_touches",))
 SURE = 0.05
 """Most probability that nothing incremental came, above which a cost per unit is refused."""
-LATER_CREDIT = ("shapley", "removal")
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A calendar quarter as far as the data reach: its name (`*` = only a part) and its rows of the panel."""
+    """A calendar quarter as far as the data reach: its name (`*` = only a part), first day and rows of the panel."""
 
     name: str
+    quarter: date
     rows: NDArray[np.intp]
     first: date
     days: int
@@ -59,7 +61,7 @@ def quarters(panel: Panel) -> tuple[Period, ...]:
         first = date(year, 3 * quarter - 2, 1)
         after = date(year + quarter // 4, 3 * (quarter % 4) + 1, 1)
         whole = panel.first < first + timedelta(days=step) and panel.last >= after - timedelta(days=step)
-        periods.append(Period(name if whole else f"{name}*", rows, days[rows[0]], step * rows.size))
+        periods.append(Period(name if whole else f"{name}*", first, rows, days[rows[0]], step * rows.size))
     return tuple(periods)
 
 
@@ -71,6 +73,7 @@ def answer_worth(
     deals: Sequence[Deal],
     provenance: Provenance,
     channels: Sequence[Channel] = (),
+    paths: PathCredit | Refusal = NO_TOUCHES,
 ) -> Answer:
     """Incremental visits, customers, orders, GMV and margin of a channel per quarter, beside last-touch credit.
 
@@ -91,18 +94,21 @@ def answer_worth(
         Stamped on the answer.
     channels
         Descriptions, for names.
+    paths
+        Credit on the paths to orders, or why there is none.
 
     Returns
     -------
     Answer
         Rows with `period` (a quarter, `*` = partly covered): incremental_*, credited_* by method, incrementality by
-        metric, incremental_cac, cost_per_incremental_visit, payback_days. Shapley and removal credit are refused until
-        journeys are folded.
+        metric, incremental_cac, cost_per_incremental_visit, payback_days. Shapley and removal credit are shares on the
+        paths to orders times what the shop counted; they are descriptive, like last touch.
 
     Notes
     -----
     What came is observed, so the interval holds only what is not known about where the visits would have gone.
-    Refusals: `not_in_period`, `no_column`, `no_margin`, `no_spend`, `no_incremental`, `no_journeys`.
+    Refusals: `not_in_period`, `no_column`, `no_margin`, `no_spend`, `no_incremental`, and those of
+    `PathCredit.share`.
     """
     standing = standing_of(world, question.channel)
     rng = np.random.default_rng([provenance.seed, 23])
@@ -117,7 +123,7 @@ def answer_worth(
         credited = {metric: np.full(DRAWS, value) for metric, value in amounts.items()}
         outcome = outcome_of(world, question.channel, credited, {}, np.ones(DRAWS), period.days, rng)
         head.append((period, outcome))
-        rows += _period_rows(panel, world, question, money, deals, standing, period, outcome)
+        rows += _period_rows(panel, world, question, money, deals, standing, period, outcome, paths)
     if not head:
         known = np.isfinite(panel.over_markets("visits", question.market)[:, panel.channel_index(question.channel)])
         why = Refusal("channel_zero", {"channel": question.channel}, ("check_channel",))
@@ -188,6 +194,7 @@ def _period_rows(
     standing: Standing,
     period: Period,
     outcome: Outcome,
+    paths: PathCredit | Refusal,
 ) -> list[Estimate]:
     """Every row of one quarter."""
     at = _at(period, question)
@@ -203,7 +210,7 @@ def _period_rows(
                 else missing_column(metric)
             )
             rows.append(refused(names[0], unit, why, at))
-            rows += [refused(names[1], unit, why, at, method=method) for method in ("last_touch", *LATER_CREDIT)]
+            rows += [refused(names[1], unit, why, at, method=method) for method in ("last_touch", *METHODS)]
             rows.append(refused(names[2], "share", why, at, method=metric))
             continue
         prior = prior_latent(world, question.channel, metric, np.ones(DRAWS), period.days)
@@ -213,8 +220,7 @@ def _period_rows(
         lost, credited = outcome.net_loss[metric], float(outcome.credited[metric][0])
         rows.append(answered(names[0], unit, lost, grade, at, narrowed=narrowed, reasons=reasons))
         rows.append(known(names[1], unit, credited, Grade.B, at, method="last_touch"))
-        journeys = Refusal("no_journeys", {}, ())
-        rows += [refused(names[1], unit, journeys, at, method=method) for method in LATER_CREDIT]
+        rows += _path_rows(panel, question, period, metric, unit, paths)
         if credited > 0:
             rows.append(
                 answered(
@@ -233,6 +239,26 @@ def _period_rows(
             why = Refusal("no_incremental", {}, ())
             rows.append(refused(names[2], "share", why, at, method=metric))
     return rows + _efficiency(panel, question, money, deals, period, outcome, grades)
+
+
+def _path_rows(
+    panel: Panel, question: WorthQuestion, period: Period, metric: Metric, unit: str, paths: PathCredit | Refusal
+) -> list[Estimate]:
+    """Credit on the paths to orders: the channel's share times what all own channels had in the quarter."""
+    at, rows = _at(period, question), []
+    if question.market is not None:
+        paths = Refusal("no_paths_of_markets", {}, ())
+    whole = float(np.nansum(sum_of(panel, metric, None)[period.rows]))
+    days = to_date(panel.dates[period.rows[0]]), to_date(panel.dates[period.rows[-1]])
+    for method in METHODS:
+        share = (
+            paths if isinstance(paths, Refusal) else paths.share(period.quarter, days, metric, method, question.channel)
+        )
+        if isinstance(share, Refusal):
+            rows.append(refused(f"credited_{metric}", unit, share, at, method=method))
+        else:
+            rows.append(answered(f"credited_{metric}", unit, share * whole, Grade.B, at, method=method))
+    return rows
 
 
 def _efficiency(

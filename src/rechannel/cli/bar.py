@@ -1,12 +1,11 @@
-"""A bar on a terminal's stderr for reads of more than two seconds; nothing anywhere else."""
+"""A bar on a terminal's stderr for calls of more than two seconds; nothing anywhere else."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, Timer
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,49 +17,79 @@ from rechannel.source.progress import STEPS
 from rechannel.source.progress import Progress as Tell
 
 QUIET_SECONDS = 2.0
-"""A read that ends sooner shows no bar."""
+"""A call that ends sooner shows no bar."""
 _WHOLE = 1000
 
 
-class ReadingBar:
-    """One bar for all files of one call."""
+class LateBar:
+    """A bar that appears once a call has taken `QUIET_SECONDS`, on a terminal only, and leaves no line behind."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
         )
-        self._shown = console.is_terminal
-        self._started = time.monotonic()
-        self._lock = Lock()
         self._task = self._progress.add_task("", total=_WHOLE, start=True)
+        self._lock = Lock()
+        self._stopped = False
+        self._waiting = Timer(QUIET_SECONDS, self._appear)
+        self._waiting.daemon = True
+        if console.is_terminal:
+            self._waiting.start()
+
+    def _appear(self) -> None:
+        with self._lock:
+            if not self._stopped:
+                self._progress.start()
+
+    def show(self, label: str, share: float) -> None:
+        """Tell what is being done, and which share of all is done; from any thread."""
+        # A name of the user's is text: never markup, never a control character.
+        described = Text(printable(label)).markup.replace("\n", " ")
+        self._progress.update(self._task, description=described, completed=share * _WHOLE)
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        self._waiting.cancel()
+        with self._lock:
+            self._stopped = True
+            if self._progress.live.is_started:
+                self._progress.stop()
+
+
+class ReadingBar(LateBar):
+    """One bar for all files of one call."""
 
     def of(self, file: str, place: int, files: int) -> Tell:
         """Whom to tell about one file."""
 
         def tell(step: str, done: int, total: int) -> None:
-            if not self._shown or time.monotonic() - self._started < QUIET_SECONDS:
-                return
-            with self._lock:
-                if not self._progress.live.is_started:
-                    self._progress.start()
             share = (place + (STEPS.index(step) + done / max(total, 1)) / len(STEPS)) / files
-            # A name of the user's is text: never markup, never a control character.
-            label = Text(f"{printable(file)}  {words(f'bar_{step}')}").markup.replace("\n", " ")
-            self._progress.update(self._task, description=label, completed=share * _WHOLE)
+            self.show(f"{file}  {words(f'bar_{step}')}", share)
 
         return tell
-
-    def stop(self) -> None:
-        """Take the bar away."""
-        if self._progress.live.is_started:
-            self._progress.stop()
 
 
 @contextmanager
 def reading_bar() -> Iterator[ReadingBar]:
-    """The bar of one call; it leaves no line behind."""
+    """The bar of one call that reads files."""
     bar = ReadingBar(Console(file=sys.stderr))
     try:
         yield bar
+    finally:
+        bar.stop()
+
+
+@contextmanager
+def folding_bar() -> Iterator[Callable[[int, int], None]]:
+    """The bar of a call that folds journeys: whom to tell about rows, or queries, done and all of them."""
+    bar = LateBar(Console(file=sys.stderr))
+
+    def tell(done: int, total: int) -> None:
+        # Sorting comes before the first row and takes about half of the time.
+        share = done / max(total, 1)
+        bar.show(words("bar_fold" if done else "bar_sort"), 0.5 + share / 2 if done else 0.0)
+
+    try:
+        yield tell
     finally:
         bar.stop()

@@ -64,7 +64,9 @@ def make_twin_case(target: Path, seed: int) -> tuple[Run, Told]:
         case = open_case(made)
         finished = case.run(progress_of(case))
         truth = json.loads((made / "files" / "truth.json").read_text(encoding="utf-8"))
-        told = Told(case.facts(), files.closed_channel, files.on, files.announced, truth["horizons"], MARGIN)
+        told = Told(
+            case.facts(), files.closed_channel, files.on, files.announced, truth["horizons"], truth["worth"], MARGIN
+        )
     return moved(finished, made, target), told
 
 

@@ -32,6 +32,8 @@ class Told:
         What closed, when, and when it was told.
     truth
         Figures of `truth.json` by horizon.
+    worth
+        Those of one quarter: its `period`, and `net_loss` by metric had the channel closed on its first day.
     margin
         The stated 90 % range.
     """
@@ -41,6 +43,7 @@ class Told:
     on: date
     announced: date
     truth: Mapping[str, Mapping[str, object]]
+    worth: Mapping[str, object]
     margin: tuple[float, float]
 
     @property
@@ -78,6 +81,7 @@ def show_twin(finished: Run, told: Told) -> None:
     _exposure(answers["exposure"], told)
     put()
     _say(words("demo_worth", text=answers["worth"].text[spoken]))
+    _worth(answers["worth"], told)
 
 
 def _say(paragraph: str) -> None:
@@ -97,9 +101,11 @@ def _cells(name: str, row: Estimate, *, graded: bool = True) -> list[str]:
     if not isinstance(row.value, Quantity):
         return [name, "", row.value.message(language()), ""]
     low, high = row.value.quantiles.interval()
+    median, span = numbers.apart(row.value.quantiles.median, low, high, language())
     return [
         name,
-        *numbers.apart(row.value.quantiles.median, low, high, language()),
+        median,
+        span if low < high else "",
         _graded(row.value) if graded else "",
     ]
 
@@ -119,6 +125,30 @@ def _losses(forecast: Answer, measured: Answer, told: Told) -> None:
     header += [words("ask_head_interval"), words("ask_head_grade")]
     for line in aligned(header, lines, numbers=(1,)):
         put(line)
+
+
+def _worth(answer: Answer, told: Told) -> None:
+    """One quarter's orders by every method of credit, beside what would not have come and the truth."""
+    spoken, period, true = language(), str(told.worth["period"]), told.worth["net_loss"]
+    assert isinstance(true, Mapping)
+    lines = [
+        _cells(
+            text(f"report.method.{method}", spoken),
+            _of_quarter(answer, "credited_orders", period, method),
+            graded=False,
+        )
+        for method in ("last_touch", "shapley", "removal")
+    ]
+    lines.append(_cells(words("demo_incremental"), _of_quarter(answer, "incremental_orders", period, None)))
+    lines.append([words("demo_worth_really"), numbers.number(float(true["orders"]), spoken), "", ""])
+    header = [words("demo_head_worth", period=period), words("demo_head_orders")]
+    header += [words("ask_head_interval"), words("ask_head_grade")]
+    for line in aligned(header, lines, numbers=(1,)):
+        put(f"  {line}")
+
+
+def _of_quarter(answer: Answer, metric: str, period: str, method: str | None) -> Estimate:
+    return next(row for row in answer.estimates if (row.metric, row.period, row.method) == (metric, period, method))
 
 
 def _credited(answer: Answer, channel: str | None = None) -> Estimate:

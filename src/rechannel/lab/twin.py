@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -22,6 +22,8 @@ ANNOUNCED = date(2025, 9, 12)
 MEASURED_ANEW = date(2025, 7, 1)
 CLOSING = "wechat_discover"
 OBSERVED_DAYS = 120
+QUARTER = date(2025, 4, 1), date(2025, 7, 1)
+"""The last quarter that lies whole before the announcement; its end is the day after it."""
 TOUCHES = 330_000
 HORIZONS = (30, 90, 180)
 
@@ -263,6 +265,19 @@ def shortcuts(truth: Truth, horizon: int, days_before: int = 28) -> Shortcuts:
     )
 
 
+def worth_figures(spec: WorldSpec) -> dict[str, object]:
+    """What the entry brought in the last whole quarter before D: the net loss of the same shop, had it closed then."""
+    days = (QUARTER[1] - QUARTER[0]).days
+    earlier = replace(spec, on=QUARTER[0], announced=None, after_days=spec.after_days + (spec.on - QUARTER[0]).days)
+    truth = make_world(earlier, touches=0).truth
+    return {
+        "period": f"{QUARTER[0].year}Q{QUARTER[0].month // 3 + 1}",
+        "net_loss": {
+            metric: round(truth.net_loss(metric, days), 2) for metric in ("visits", "new_customers", "orders", "gmv")
+        },
+    }
+
+
 def truth_figures(world: MadeWorld) -> dict[str, object]:
     """The truth of a world in plain figures, as `truth.json` holds them."""
     truth = world.truth
@@ -289,6 +304,7 @@ def truth_figures(world: MadeWorld) -> dict[str, object]:
         "on": world.on.isoformat(),
         "announced": world.announced.isoformat() if world.announced else None,
         "horizons": by_horizon,
+        "worth": worth_figures(world.spec),
     }
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import tomlkit
@@ -26,6 +27,9 @@ STORE_VERSION = 2
 """2: data files with their SHA-256, runs with a manifest, writers under a lock. 1 is read, and becomes 2 by `add`."""
 DEFAULT_SEED = 20250930
 FILE_NAME = "case.toml"
+
+EngineKind = Literal["duckdb", "spark", "clickhouse"]
+ENGINE_KINDS: tuple[EngineKind, ...] = get_args(EngineKind)
 
 _T = TypeVar("_T")
 
@@ -66,6 +70,28 @@ class Assumption:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineSource:
+    """Where the touches of the case are, when they stay on an engine of the company.
+
+    Attributes
+    ----------
+    kind
+        duckdb = the touches stored in the case.
+    url
+        Of the server or cluster, without user and password.
+    table
+        Its table or view, with dots between catalog, schema and name.
+    timezone
+        Zone into whose wall clock stored times are moved; empty = as stored.
+    """
+
+    kind: EngineKind = "duckdb"
+    url: str = ""
+    table: str = ""
+    timezone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CaseConfig:
     """What `case.toml` says.
 
@@ -79,6 +105,8 @@ class CaseConfig:
         Uses of the slot that the host has -> value per year, case currency.
     salt
         Salt of the customer hash.
+    engine
+        Where the touches are.
     counts
         What `visits` counts: visitors, sessions, opens, clicks; empty = not stated.
     mappings
@@ -102,6 +130,7 @@ class CaseConfig:
     mappings: tuple[str, ...] = ()
     connections: Mapping[str, object] = field(default_factory=dict)
     store_version: int = STORE_VERSION
+    engine: EngineSource = EngineSource()
 
 
 def check_timezone(name: str) -> str:
@@ -269,10 +298,10 @@ def read_text(folder: Path) -> str:
     Raises
     ------
     CaseError
-        RC202: no case.toml; RC203: not UTF-8; RC215: it may not be read.
+        RC202: no case.toml; RC203: not UTF-8, or empty; RC215: it may not be read.
     """
     try:
-        return (folder / FILE_NAME).read_bytes().decode("utf-8-sig")
+        text = (folder / FILE_NAME).read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise CaseError("RC202", path=str(folder)) from None
     except OSError as error:
@@ -280,6 +309,9 @@ def read_text(folder: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise CaseError("RC203", line=str(line), column="1", detail="not UTF-8") from None
+    if not text.strip(" \t\r\n\0"):  # what a crash of the machine can leave of a file
+        raise CaseError("RC203", line="1", column="1", detail="the file is empty")
+    return text
 
 
 def read_config(folder: Path) -> CaseConfig:
@@ -345,7 +377,25 @@ class _ConfigReader:
             mappings=self._texts(self.values, "mappings", ""),
             connections=self._table(self.values, "connections"),
             store_version=version,
+            engine=self._engine(),
         )
+
+    def _engine(self) -> EngineSource:
+        table = self._table(self.values, "engine")
+        if not table:
+            return EngineSource()
+        kind = self._get(table, "kind", str, "text", "duckdb", "engine")
+        if kind not in ENGINE_KINDS:
+            raise self._wrong("engine.kind", kind, f"one of {', '.join(ENGINE_KINDS)}")
+        url, name, zone = (self._get(table, key, str, "text", "", "engine") for key in ("url", "table", "timezone"))
+        parts = urlsplit(url)
+        if parts.username or parts.password or "password" in parts.query.lower():
+            raise self._wrong("engine.url", "a URL with a user or password", "the URL alone; see docs/cli.md")
+        if kind != "duckdb" and not name:
+            raise self._wrong("engine.table", name, "the name of a table or view of touches")
+        if zone and zone not in available_timezones():
+            raise self._wrong("engine.timezone", zone, "an IANA time zone such as Asia/Shanghai")
+        return EngineSource(kind, url, name, zone)
 
     def _wrong(self, key: str, found: object, expected: str) -> CaseError:
         line, column = self._place(key)

@@ -70,7 +70,7 @@ class Connection:
 
 
 class UnusableConnectionError(Exception):
-    """A connection is not declared, or not in the way it must be."""
+    """A connection is not declared in the way it must be, or its query is not one SELECT."""
 
 
 def connection_of(name: str, sections: Mapping[str, object]) -> Connection:
@@ -121,21 +121,17 @@ def load_query(
     MissingPart
         RC184: the driver is not installed.
     """
-    text = path.read_text(encoding="utf-8-sig")
-    first = _NAMED.match(text)
-    query, wrong = _one_select(text) if first is not None else ("", "-- connection: NAME")
-    if first is None or wrong:
-        faults.add("RC114", "refuse", line=1, kind="SQL", reason=wrong)
-        return None
-    name = first.group(1)
-    beside = path.resolve().parent / CONNECTIONS_FILE
-    known = sections or {}
-    if name not in known and beside.is_file():
-        known = tomllib.loads(beside.read_text(encoding="utf-8")).get("connections", {})
+    name = ""
     try:
-        to = connection_of(name, known)
-    except UnusableConnectionError as error:
-        faults.add("RC114", "refuse", line=1, kind=f"SQL ({name})", reason=str(error))
+        text = path.read_text(encoding="utf-8-sig")
+        first = _NAMED.match(text)
+        if first is None:
+            raise UnusableConnectionError("-- connection: NAME")
+        name = first.group(1)
+        query = _one_select(text)
+        to = connection_of(name, _sections(name, path, sections or {}))
+    except (UnusableConnectionError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        faults.add("RC114", "refuse", line=1, kind=f"SQL ({name})" if name else "SQL", reason=str(error)[:200])
         return None
     try:
         with _READERS[to.kind](to, query) as rows:
@@ -154,6 +150,15 @@ def load_query(
     return Header(names, 0)
 
 
+def _sections(name: str, path: Path, given: Mapping[str, object]) -> Mapping[str, object]:
+    """The declared connections: those given, or those of the file beside the query."""
+    beside = path.resolve().parent / CONNECTIONS_FILE
+    if name in given or not beside.is_file():
+        return given
+    read = tomllib.loads(beside.read_text(encoding="utf-8")).get("connections", {})
+    return read if isinstance(read, dict) else {}
+
+
 def _without_secrets(said: str, to: Connection) -> str:
     """The first line of a driver's message, without the password, should it repeat it."""
     line = " ".join(said.split()).partition(" Query was:")[0]
@@ -163,19 +168,19 @@ def _without_secrets(said: str, to: Connection) -> str:
     return line
 
 
-def _one_select(text: str) -> tuple[str, str]:
-    """The one SELECT of a text without its semicolon; or nothing, and what is wrong."""
+def _one_select(text: str) -> str:
+    """The one SELECT of a text without its semicolon; UnusableConnectionError names what makes it something else."""
     tokens = [match for match in _TOKEN.finditer(text) if not match.group().startswith(("--", "/*"))]
     end = len(text)
     while tokens and tokens[-1].group() == ";":
         end = tokens.pop().start()
     bare = [match.group().upper() for match in tokens if match.group()[0] in "_;" or match.group()[0].isalpha()]
     if not bare or bare[0] not in ("SELECT", "WITH"):
-        return "", f"SELECT ≠ {bare[0] if bare else ''}"
+        raise UnusableConnectionError(f"SELECT ≠ {bare[0] if bare else ''}")
     for forbidden in (";", "INTO"):
         if forbidden in bare:
-            return "", f"SELECT ≠ {forbidden}"
-    return f"{text[:end]}\n", ""  # the line end closes a comment on the last line
+            raise UnusableConnectionError(f"SELECT ≠ {forbidden}")
+    return f"{text[:end]}\n"  # the line end closes a comment on the last line
 
 
 @dataclass(slots=True)

@@ -135,7 +135,7 @@ def _unmarked_utf16(start: bytes) -> str:
     even, odd = start[0::2].count(0), start[1::2].count(0)
     if 10 * min(even, odd) > max(even, odd) or 20 * max(even, odd) < len(start):
         return ""
-    return "utf-16-le" if odd else "utf-16-be"
+    return "utf-16-le" if odd > even else "utf-16-be"
 
 
 def _is_utf7(start: bytes) -> bool:
@@ -211,13 +211,15 @@ def _chinese(path: Path, wrong: int, faults: FaultList) -> Encoding | None:
 
 def _utf8_line(path: Path) -> int:
     """First line that is Chinese in UTF-8, in a file that as a whole is not UTF-8; 0 without one."""
+    number = 1
     with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
+        while line := stream.readline(_CHUNK):
             if _CJK_IN_UTF8.search(line):
                 try:
                     text = line.decode("utf-8")
                 except UnicodeDecodeError:
-                    continue
+                    text = ""
                 if any("\u3400" <= letter <= "\u9fff" for letter in text):
                     return number
+            number += line.endswith(b"\n")
     return 0

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import duckdb
 
 from rechannel.vocabulary.errors import CaseError
 
+_INTERRUPTED = "Query interrupted"
 MEMORY_MB = 512
 """Memory limit of the embedded engine; what does not fit goes to the engine's own folder."""
 
@@ -37,6 +41,8 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
     ------
     CaseError
         RC216: the private folder cannot be made, or has no room for what exceeds the memory limit.
+    KeyboardInterrupt
+        Ctrl-C during a query, of which DuckDB makes another error.
     """
     try:
         scratch = Path(tempfile.mkdtemp(prefix="rechannel-")).resolve()
@@ -62,13 +68,37 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
             connection.execute(f"SET allowed_directories = [{quoted(str(scratch))}]")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
-            yield connection
+            with _stopped_by_ctrl_c(connection):
+                yield connection
         finally:
             connection.close()
+    except RuntimeError as error:
+        if str(error) == _INTERRUPTED:
+            raise KeyboardInterrupt from error
+        raise
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise CaseError("RC216", reason=str(error).splitlines()[0][:200]) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _stopped_by_ctrl_c(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Ctrl-C stops a running query at once; left alone, the engine first ends what its threads have begun."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield  # only the main thread hears of Ctrl-C, and a process that ignores it goes on ignoring it
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        connection.interrupt()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def scratch_folder(connection: duckdb.DuckDBPyConnection) -> Path:

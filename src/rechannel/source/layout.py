@@ -36,7 +36,7 @@ class Record:
     @property
     def is_comment(self) -> bool:
         """A line of words behind `#`, as some exports put above their tables."""
-        return self.cells[:1] != () and self.cells[0].startswith("#") and self.filled == 1
+        return bool(self.cells) and self.cells[0].startswith("#") and self.filled == 1
 
     @property
     def is_label(self) -> bool:
@@ -96,7 +96,8 @@ def find_layout(rows: Sequence[Record]) -> Layout | None:
             return Layout(row, skipped, _is_split(above, row, candidates[place + 1 :]))
         break
     first = candidates[0]
-    return Layout(first, tuple(row for row in comments if row.first < first.first), False)
+    skipped = tuple(row for row in comments if row.first < first.first)
+    return Layout(first, skipped, _is_split((), first, candidates[1:]))
 
 
 def _usual_extent(rows: Sequence[Record]) -> int:
@@ -108,13 +109,22 @@ def _usual_extent(rows: Sequence[Record]) -> int:
 
 
 def _is_split(above: Sequence[Record], header: Record, below: Sequence[Record]) -> bool:
-    """Whether the row above names columns that the header leaves blank though rows below fill them."""
-    if not above or above[-1].first != header.first - 1:
-        return False
-    return any(
-        name and not header.cells[place] and any(row.cells[place : place + 1] not in ((), ("",)) for row in below)
-        for place, name in enumerate(above[-1].cells[: len(header.cells)])
-    )
+    """Whether the names stand on two rows, each leaving blank what the other names."""
+    pairs = []
+    if above and above[-1].last == header.first - 1:
+        pairs.append((above[-1], header, below))
+    if len(below) > 1 and below[0].first == header.last + 1 and below[0].is_label:
+        pairs.append((header, below[0], below[1:]))
+    return any(_complete(upper, lower, rows) for upper, lower, rows in pairs)
+
+
+def _complete(upper: Record, lower: Record, rows: Sequence[Record]) -> bool:
+    """Whether two rows of names complete each other above columns that hold values."""
+    width = min(len(upper.cells), len(lower.cells))
+    valued = {place for row in rows for place, cell in enumerate(row.cells[:width]) if is_value(cell)}
+    over = any(upper.cells[place] and not lower.cells[place] for place in valued)
+    under = any(lower.cells[place] and not upper.cells[place] for place in range(width))
+    return over and under
 
 
 @dataclass(slots=True)

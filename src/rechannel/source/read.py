@@ -109,7 +109,7 @@ def load_raw(
         elif suffix == ".sql":
             header = load_query(connection, path, faults, connections)
         elif start[:4] == b"PK\x03\x04" and suffix in _WORKBOOKS:
-            header = load_workbook(connection, path, faults, part, block, preferred)
+            header = load_workbook(connection, path, faults, part, block, preferred, progress)
         elif start[:8] == _OLE and suffix == ".xls" and not _is_encrypted(path):
             header = load_legacy(connection, path, faults, part, block, preferred)
         elif suffix in _JSON:
@@ -117,8 +117,9 @@ def load_raw(
         elif _is_something_else(start, path, faults):
             header = None
         else:
+            usual = "\t" if suffix in (".tsv", ".tab") else ","
             with _in_utf8(connection, path, faults) as text:
-                header = load_delimited(connection, text, faults, block) if text else None
+                header = load_delimited(connection, text, faults, block, usual, progress) if text else None
         return _with_rows(connection, header, faults)
 
 
@@ -136,6 +137,8 @@ def _is_something_else(start: bytes, path: Path, faults: FaultList) -> bool:
         faults.add("RC105", "refuse", kind="gzip")
     elif start.startswith(b"SQLite format 3"):
         faults.add("RC105", "refuse", kind="SQLite")
+    elif page.startswith((b"{", b"[{")):
+        faults.add("RC105", "refuse", kind="JSON")
     elif page.startswith((b"<!doctype", b"<html", b"<table", b"<?xml")):
         faults.add("RC106", "refuse", line=1)
     else:
@@ -176,9 +179,9 @@ def _load_parquet(connection: duckdb.DuckDBPyConnection, path: Path, faults: Fau
             if is_too_wide(len(schema.names), 0, faults):
                 return None
             load_arrow(connection, schema, file.iter_batches(_PARQUET_BATCH))
-    except (pa.ArrowException, duckdb.Error, OSError) as error:
-        reason = str(error).splitlines()[0][:200].replace(str(path.resolve()), path.name)
-        faults.add("RC114", "refuse", kind="Parquet", reason=reason)
+    except (pa.ArrowException, duckdb.Error, OSError, ValueError, OverflowError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].replace(str(path.resolve()), path.name)
+        faults.add("RC114", "refuse", kind="Parquet", reason=reason[:200])
         return None
     return Header(tuple(schema.names), 0)
 
@@ -201,7 +204,7 @@ def _with_rows(connection: duckdb.DuckDBPyConnection, header: Header | None, fau
     for (line,) in again:
         seen = ", ".join(header.names)[:120]
         faults.add("RC148", "refuse", line=int(line), seen=seen, first=str(header.line))
-    return None if again else header
+    return None if again else replace(header, names=tuple(" ".join(name.split()) for name in names))
 
 
 def _is_blank(connection: duckdb.DuckDBPyConnection, place: int) -> bool:

@@ -87,6 +87,24 @@ class CaseFolder:
                 self._relations[table] = self._read(table, source)
             return self._relations[table]
 
+    def data_file(self, table: TableName) -> Path | None:
+        """The Parquet file of one table, for what reads it in parts; None when the case does not have it.
+
+        Raises
+        ------
+        CaseError
+            RC205: the data file is gone; RC209: it has not the size that was stored.
+        """
+        source = self.config.tables.get(table)
+        if source is None:
+            return None
+        path = self.folder / "data" / source.file
+        if not path.is_file():
+            raise CaseError("RC205", file=source.file)
+        if source.file_sha256 and path.stat().st_size != source.file_bytes:
+            raise self._changed(source)
+        return path
+
     def _read(self, table: TableName, source: TableSource) -> pa.Table:
         with self._opened(table, source) as stream:
             try:

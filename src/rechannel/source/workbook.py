@@ -19,6 +19,7 @@ from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import BLANKS, Header, take_records
 from rechannel.source.layout import SAMPLE_ROWS, Record
 from rechannel.source.package import is_too_large, open_package, pieces, say_too_large
+from rechannel.source.progress import Progress, counted
 
 LONGEST_CELL = 32_767
 """Characters of a cell; Excel writes no longer ones."""
@@ -27,16 +28,19 @@ _MOST_COLUMNS = 16_384
 _LAST_SERIAL = 2_958_466
 _DAY = 86_400_000
 """Milliseconds."""
-_MAIN = {
+_MAIN = (
     "http://schemas.openxmlformats.org/spreadsheetml/2006/main",
     "http://purl.oclc.org/ooxml/spreadsheetml/main",
-}
+)
+_LOCAL = {f"{space} {name}": name for space in _MAIN for name in ("row", "c", "v", "t", "f", "rPh", "mergeCell")}
+"""Elements of a sheet that matter, by their full name."""
 _WORKSHEET = "/worksheet"
 _REFERENCE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
 _QUOTED = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
 _EMPTY_CELL = re.compile(rb'<c r="[A-Z]+[0-9]+"[^<>]*/>')
 _EMPTY_ROW = re.compile(rb'<row r="[0-9]+"[^<>]*(?:/>|></row>)')
 _LONGEST_ROW = 1 << 24
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _BUILT_IN_DATES = {*range(14, 18), *range(27, 32), 36, *range(50, 59)}
 _BUILT_IN_MOMENTS = {22}
@@ -81,6 +85,7 @@ def load_workbook(
     part: str,
     block: int | None,
     preferred: Collection[str] = (),
+    progress: Progress | None = None,
 ) -> Header | None:
     """Read one sheet into `raw`.
 
@@ -106,7 +111,7 @@ def load_workbook(
                 return None
             odd = _Odd()
             packed = path.stat().st_size
-            rows = _bounded(_rows(book, sheet.part, odd), packed)
+            rows = _bounded(_rows(book, sheet.part, odd, progress), packed)
             header = take_records(connection, rows, faults, exact=False, block=block)
         except _TooLargeError as found:
             say_too_large(found.size, packed, faults)
@@ -360,10 +365,11 @@ def _filled(parts: Iterator[bytes]) -> Iterator[bytes]:
     yield rest
 
 
-def _rows(book: _Book, part: str, odd: _Odd) -> Iterator[Record]:
+def _rows(book: _Book, part: str, odd: _Odd, progress: Progress | None = None) -> Iterator[Record]:
     """Rows of one sheet that say something, in order."""
     reader = _SheetReader(book, odd)
-    for _ in _parse(_filled(pieces(book.package, part)), reader.parser):
+    whole = counted(pieces(book.package, part), book.package.getinfo(part).file_size, progress)
+    for _ in _parse(_filled(whole), reader.parser):
         yield from reader.done
         reader.done.clear()
 
@@ -376,6 +382,7 @@ class _SheetReader:
         self._book = book
         self._odd = odd
         self._row = 0
+        self._row_text = "0"
         self._last_row = 0
         self._column = -1
         self._cells: list[str] = []
@@ -392,12 +399,10 @@ class _SheetReader:
         self._columns: dict[str, int] = {}
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        space, _, local = name.rpartition(" ")
-        if space not in _MAIN:
-            return
+        local = _LOCAL.get(name)
         if local == "c":
             self._start_cell(attributes)
-        elif local in ("v", "t"):
+        elif local == "v" or local == "t":
             self._into = None if self._phonetic else self._value
         elif local == "f":
             self._formula = []
@@ -406,6 +411,7 @@ class _SheetReader:
             self._row = int(attributes.get("r", self._last_row + 1))
             if not self._last_row < self._row <= _MOST_ROWS:
                 raise _BrokenWorkbookError(f"row {self._row} behind row {self._last_row}")
+            self._row_text = str(self._row)
             self._column, self._cells = -1, []
         elif local == "rPh":
             self._phonetic += 1
@@ -413,17 +419,18 @@ class _SheetReader:
             self._odd.merged.append(attributes.get("ref", ""))
 
     def _start_cell(self, attributes: dict[str, str]) -> None:
-        reference = attributes.get("r", "")
+        reference = attributes.get("r")
         column = self._column + 1
-        if reference:
-            letters = reference.rstrip("0123456789")
-            if letters not in self._columns:
-                self._columns[letters] = _place(f"{letters}1")[1]
-            column = self._columns[letters]
-            if reference[len(letters) :] != str(self._row):
-                raise _BrokenWorkbookError(f"cell {reference[:20]} in row {self._row}")
+        if reference is not None:
+            letters = reference.removesuffix(self._row_text)
+            found = self._columns.get(letters)
+            if found is None:
+                if len(letters) == len(reference) or not letters.isalpha():
+                    raise _BrokenWorkbookError(f"cell {reference[:20]} in row {self._row}")
+                found = self._columns[letters] = _place(f"{letters}1")[1]
+            column = found
         if not self._column < column < _MOST_COLUMNS:
-            raise _BrokenWorkbookError(f"cell {reference[:20]} out of order")
+            raise _BrokenWorkbookError(f"cell {str(reference)[:20]} out of order")
         self._column = column
         self._kind = attributes.get("t", "n")
         self._style = attributes.get("s", "0")
@@ -434,12 +441,10 @@ class _SheetReader:
             self._into.append(data)
 
     def _end(self, name: str) -> None:
-        space, _, local = name.rpartition(" ")
-        if space not in _MAIN:
-            return
+        local = _LOCAL.get(name)
         if local == "c":
             self._end_cell()
-        elif local in ("v", "t", "f"):
+        elif local == "v" or local == "t" or local == "f":
             self._into = None
         elif local == "row":
             if self._cells:
@@ -449,7 +454,7 @@ class _SheetReader:
             self._phonetic -= 1
 
     def _end_cell(self) -> None:
-        text = "".join(self._value)
+        text = self._value[0] if len(self._value) == 1 else "".join(self._value)
         if not text:
             if self._formula is not None and self._kind != "str":
                 self._odd.formulas.append((self._row, self._column, "".join(self._formula)))
@@ -459,7 +464,8 @@ class _SheetReader:
             raise _BrokenWorkbookError(f"cell in row {self._row} with {len(cell):,} characters")
         cell = cell.strip(BLANKS)
         if cell:
-            self._cells.extend([""] * (self._column - len(self._cells)))
+            if self._column > len(self._cells):
+                self._cells.extend([""] * (self._column - len(self._cells)))
             self._cells.append(cell)
 
     def _shown(self, text: str) -> str:
@@ -484,6 +490,8 @@ def _number_text(text: str, shown: str, *, starts_1904: bool) -> str:
     """A stored number as text: in full, without the noise of binary fractions, as a date where it is shown as one."""
     if not shown and _WHOLE.fullmatch(text):
         return text
+    if not _NUMBER.fullmatch(text):
+        raise _BrokenWorkbookError(f"number {text[:40]!r}")
     number = float(text)
     if shown in ("date", "moment", "clock"):
         dated = _moment_text(number, shown, starts_1904=starts_1904)
@@ -509,4 +517,4 @@ def _moment_text(serial: float, shown: str, *, starts_1904: bool) -> str:
     # 1900 counts a 29 February that never was; from 1 March on, days count from 30 December 1899.
     start = date(1904, 1, 1) if starts_1904 else date(1899, 12, 30 + (days < 60))
     day = (start + timedelta(days=days)).isoformat()
-    return f"{day} {clock}" if milliseconds else day
+    return f"{day} {clock}" if milliseconds or shown == "moment" else day

@@ -1,0 +1,181 @@
+"""How long customers come back: discrete curves by first channel, and the BG/NBD model of repeat orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import betaln, gammaln, hyp2f1
+
+from rechannel.tables.journeyrules import MOST_AGES
+from rechannel.tables.journeys import JourneyTables
+from rechannel.vocabulary.estimate import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatCurves:
+    """What customers do by age, by the channel of their first session.
+
+    Draw 0 is the data, the rest are bootstrap replicates; nan where nobody was observed through a whole age.
+
+    Attributes
+    ----------
+    channels
+        Names, in the order of every array.
+    age_days
+        Width of an age; age 0 begins with the first session.
+    at_risk
+        Shape [draw, channel, age]: customers observed through the whole age.
+    active
+        Shape [draw, channel, age]: share of them with a session in it (1 at age 0).
+    orders
+        Shape [draw, channel, age]: orders per customer at risk.
+    value
+        Shape [channel, age]: order value per customer at risk, case currency; of the data.
+    """
+
+    channels: tuple[str, ...]
+    age_days: int
+    at_risk: FloatArray
+    active: FloatArray
+    orders: FloatArray
+    value: FloatArray
+
+
+def repeat_curves(tables: JourneyTables) -> RepeatCurves:
+    """Discrete repeat curves, with draws when the replicates weigh `retention`.
+
+    Each age is judged by the customers who were observed through all of it: young customers do not pull the curve down,
+    and the curve is not smoothed or carried on. Customers who came before `Log.known_from` are left out.
+
+    Parameters
+    ----------
+    tables
+        Folded journeys.
+    """
+    drawn = tables.replicates
+    sums = tables.retention[None, :3].astype(np.float64)
+    if drawn.asked.weighs("retention"):
+        sums = np.concatenate([sums, drawn.table("retention")])
+    seen, active, orders = (sums[:, part] for part in range(3))
+    beyond = np.cumsum(seen[:, :, ::-1], axis=2)[:, :, ::-1] - seen
+    at_risk = beyond[:, :, :MOST_AGES]
+    none = np.full(at_risk.shape, np.nan)
+    scale = 10**tables.rules.decimals
+    value = tables.retention[3, :, :MOST_AGES] / scale
+    return RepeatCurves(
+        channels=tables.log.channels,
+        age_days=tables.rules.age_days,
+        at_risk=at_risk,
+        active=np.divide(active[:, :, :MOST_AGES], at_risk, out=none.copy(), where=at_risk > 0),
+        orders=np.divide(orders[:, :, :MOST_AGES], at_risk, out=none.copy(), where=at_risk > 0),
+        value=np.divide(value, at_risk[0], out=none[0].copy(), where=at_risk[0] > 0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BgNbd:
+    """A fitted BG/NBD model: customers order at a gamma-distributed rate until they drop out after an order.
+
+    Attributes
+    ----------
+    r, alpha
+        Shape and rate (in the time unit of the data) of the ordering rate.
+    a, b
+        Beta distribution of the chance to drop out after an order.
+    log_likelihood
+        At these values.
+    """
+
+    r: float
+    alpha: float
+    a: float
+    b: float
+    log_likelihood: float
+
+
+def fit_bg_nbd(
+    frequency: FloatArray, recency: FloatArray, age: FloatArray, customers: FloatArray | None = None
+) -> BgNbd:
+    """Maximum likelihood fit of the BG/NBD model.
+
+    Parameters
+    ----------
+    frequency
+        Repeat orders of each row, shape [row].
+    recency, age
+        Time from the first order to the last one, and to the end of observation; one unit, recency <= age.
+    customers
+        How many customers a row stands for; one each when left out.
+
+    Raises
+    ------
+    ValueError
+        No repeat order at all, or recency beyond age: the model has no maximum.
+
+    Notes
+    -----
+    Fader, Hardie and Lee (2005), equation 6, http://brucehardie.com/papers/018/. Assumes one unbroken life: customers
+    who pause for good and come back are taken for slow ones.
+    """
+    x, t, T = (np.asarray(column, np.float64) for column in (frequency, recency, age))
+    weight = np.ones_like(x) if customers is None else np.asarray(customers, np.float64)
+    if not np.any(x[weight > 0] > 0) or np.any(t > T) or np.any(x < 0):
+        raise ValueError("a BG/NBD model needs a repeat order, and recency within age")
+    # The fit runs in units of the mean age, so that starting values fit weeks and days alike.
+    unit = float(np.average(T, weights=weight))
+    span, last = T / unit, t / unit
+
+    def loss(logs: FloatArray) -> float:
+        return -float(weight @ _log_likelihood(np.exp(logs), x, last, span)) / float(weight.sum())
+
+    best = min(
+        (
+            minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13, "maxiter": 20_000})
+            for start in (np.log([0.5, 0.3, 0.8, 2.5]), np.log([1.0, 1.0, 1.0, 1.0]))
+        ),
+        key=lambda found: float(found.fun),
+    )
+    r, alpha, a, b = (float(value) for value in np.exp(best.x))
+    total = float(weight @ _log_likelihood(np.array([r, alpha * unit, a, b]), x, t, T))
+    return BgNbd(r, alpha * unit, a, b, total)
+
+
+def _log_likelihood(parameters: FloatArray, x: FloatArray, t: FloatArray, T: FloatArray) -> FloatArray:
+    """Log-likelihood of each row (equation 6, in the form that does not underflow)."""
+    r, alpha, a, b = parameters
+    common = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
+    alive = betaln(a, b + x) - betaln(a, b) - (r + x) * np.log(alpha + T)
+    gone = betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b) - (r + x) * np.log(alpha + t)
+    return np.asarray(common + np.where(x > 0, np.logaddexp(alive, gone), alive), np.float64)
+
+
+def expected_orders(
+    model: BgNbd, horizon: float, frequency: FloatArray, recency: FloatArray, age: FloatArray
+) -> FloatArray:
+    """Repeat orders that customers with such histories are expected to make in the next `horizon`; shape [row].
+
+    Notes
+    -----
+    Fader, Hardie and Lee (2005), equation 10. `horizon` is in the unit of the fit.
+    """
+    x, t, T = (np.asarray(column, np.float64) for column in (frequency, recency, age))
+    r, alpha, a, b = model.r, model.alpha, model.a, model.b
+    z = horizon / (alpha + T + horizon)
+    grown = ((alpha + T) / (alpha + T + horizon)) ** (r + x) * hyp2f1(r + x, b + x, a + b + x - 1, z)
+    gone = np.where(x > 0, a / (b + np.maximum(x, 1) - 1) * ((alpha + T) / (alpha + t)) ** (r + x), 0.0)
+    return np.asarray((a + b + x - 1) / (a - 1) * (1 - grown) / (1 + gone), np.float64)
+
+
+def orders_of_new_customers(model: BgNbd, horizon: FloatArray) -> FloatArray:
+    """Repeat orders of a customer within `horizon` of the first one; shape of `horizon`.
+
+    Notes
+    -----
+    Fader, Hardie and Lee (2005), equation 9.
+    """
+    t = np.asarray(horizon, np.float64)
+    r, alpha, a, b = model.r, model.alpha, model.a, model.b
+    part = (alpha / (alpha + t)) ** r * hyp2f1(r, b, a + b - 1, t / (alpha + t))
+    return np.asarray((a + b - 1) / (a - 1) * (1 - part), np.float64)

@@ -1,0 +1,59 @@
+"""The journeys of a case, wherever its touches are: in the case folder, or on the engine that `case.toml` names."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from rechannel.source.config import EngineSource
+from rechannel.source.engine import locked_engine
+from rechannel.source.store import CaseFolder
+from rechannel.tables.engines.clickhouse import clickhouse_engine
+from rechannel.tables.engines.duck import DuckEngine
+from rechannel.tables.engines.remote import Engine, daily_on, fold_on
+from rechannel.tables.engines.spark import spark_engine
+from rechannel.tables.journeyrules import Bootstrap, JourneyRules
+from rechannel.tables.journeys import JourneyTables
+from rechannel.tables.touches import Told, TouchFiles, fold_touches
+from rechannel.vocabulary.errors import CallError
+
+
+def fold_case(
+    case: CaseFolder, rules: JourneyRules | None = None, bootstrap: Bootstrap | None = None, tell: Told | None = None
+) -> tuple[JourneyTables, int]:
+    """Fold the touches of a case; also how many exact repeats were dropped before they were stored.
+
+    Raises
+    ------
+    CallError
+        RC364: the case has no touches; else as `touches.fold_touches` and `engines.remote.fold_on`.
+    MissingPart
+        RC361: the engine's client is not installed.
+    """
+    source = case.config.engine
+    if source.kind != "duckdb":
+        return fold_on(connect(source), rules, bootstrap, tell=tell), 0
+    return fold_touches(_stored(case), rules, bootstrap, tell=tell), case.config.tables["touches"].duplicates
+
+
+def daily_case(case: CaseFolder, rules: JourneyRules | None = None) -> pa.Table:
+    """The daily panel that the touches of a case add up to; see `engines.remote.daily_on` (errors as `fold_case`)."""
+    source = case.config.engine
+    if source.kind != "duckdb":
+        return daily_on(connect(source), rules)
+    touches = _stored(case)
+    with locked_engine(touches.files) as connection:
+        return daily_on(DuckEngine(connection, touches.relation), rules)
+
+
+def connect(source: EngineSource) -> Engine:
+    """The engine of a case (CallError RC362, MissingPart RC361)."""
+    if source.kind == "spark":
+        return spark_engine(source.url, source.table, source.timezone)
+    return clickhouse_engine(source.url, source.table, source.timezone)
+
+
+def _stored(case: CaseFolder) -> TouchFiles:
+    path = case.data_file("touches")
+    if path is None:
+        raise CallError("RC364")
+    return TouchFiles((path,))
