@@ -5,7 +5,7 @@ RUN := .venv/bin
 # matrices here are small: threads of the linear algebra only wait for each other
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test quick lint bench score conformance ci-tools setup-demo setup-test locks hant
+.PHONY: demo test quick lint bench score conformance ci-tools setup-demo setup-test locks hant mappings
 .DEFAULT_GOAL := demo
 
 setup-demo:
@@ -48,6 +48,9 @@ ci-tools: setup-test  ## headless Chromium for the page tests, where the system 
 
 hant: setup-test  ## rewrite the zh-Hant message files from zh-Hans
 	@$(RUN)/python scripts/traditional.py
+
+mappings: setup-demo  ## rewrite the list of products in docs/mappings.md from the mapping files
+	@$(RUN)/python scripts/mappings.py
 
 locks:  ## rewrite the hash locks; they hold no host names
 	@$(RUN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \

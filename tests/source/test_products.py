@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from exports import ads, shopify, sycm, wecom
+from exports import ads, alimama, shopify, sycm, wecom
 from exports.sets import SETS
 from exports.shop import METRICS, Known, MadeShop, made_shop
 from exports.writing import Cell, write_xlsx
@@ -22,7 +22,7 @@ from rechannel.source.export import DateFrom
 from rechannel.source.faultlist import FaultList
 from rechannel.source.filedays import stated_day
 from rechannel.source.headers import Product
-from rechannel.source.imports import Imports, new_from_files
+from rechannel.source.imports import Imports, add_from_files, new_from_files
 from rechannel.source.products import parse_product, products_with, shipped_products
 from rechannel.source.read import load_raw
 from rechannel.vocabulary.channel import WHOLE_SHOP, Channel
@@ -389,6 +389,41 @@ def test_daily_visitors_and_sessions_never_mix(tmp_path: Path) -> None:
     made = assembled(tmp_path)
     assert any(fault.code == "RC708" for fault in made.faults)
     assert len({channel for channel, metric in series_of(made) if metric == "visits"}) == 1
+
+
+def test_clicks_are_visits_of_advertising_alone(tmp_path: Path) -> None:
+    shop = made_shop(days=40)
+    alimama.scenes(tmp_path, shop)
+    assert ("关键词推广", "visits") in series_of(assembled(tmp_path))
+    sycm.shop_daily(tmp_path, shop)
+    made = assembled(tmp_path)
+    assert {metric for channel, metric in series_of(made) if channel == "关键词推广"} == {"cost", "volume"}
+    (lack,) = (lack for lack in made.lacks if lack.metric == "visits")
+    assert "sycm/sources@2" in {export.label for export in lack.exports}
+
+
+def test_more_of_the_same_is_added_and_another_kind_of_visit_is_not(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    for folder in (first, second, third):
+        folder.mkdir()
+    alimama.scenes(first, made_shop(days=40))
+    alimama.scenes(second, made_shop(seed=2, days=10, first=date(2025, 4, 12)))
+    new_from_files(tmp_path / "case", Imports([first], {}))
+    case = open_case(tmp_path / "case").folder
+    (added,), _ = add_from_files(case, Imports([second], {}), today=RULES.today)
+    assert (added.added, added.revised) == (20, 0)
+    relation = case.relation("daily")
+    assert relation is not None
+    assert relation["visits"].null_count == 0
+    text = rows_csv(
+        "Session default channel group,Date,Sessions,Transactions", lambda day: f"关键词推广,{day:%Y%m%d},5,1"
+    )
+    (third / "data-export.csv").write_text(text, encoding="utf-8")
+    _, made = add_from_files(case, Imports([third], {}), today=RULES.today)
+    assert "RC708" in {fault.code for fault in made.faults}
+    after = case.relation("daily")
+    assert after is not None
+    assert sorted(after["visits"].to_pylist()) == sorted(relation["visits"].to_pylist())
 
 
 def test_one_workbook_of_several_views_gives_the_one_that_is_named(tmp_path: Path) -> None:

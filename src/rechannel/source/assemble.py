@@ -15,7 +15,7 @@ from rechannel.source.admit import Admitted, history_faults
 from rechannel.source.caveats import channel_notes
 from rechannel.source.checks import Rules
 from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
-from rechannel.source.export import Counts, Export
+from rechannel.source.export import Counts, Export, as_counts
 from rechannel.source.faultlist import FaultList
 from rechannel.source.headers import Product
 from rechannel.source.join import JoinedPanel, Origin, Piece, join_daily, stack
@@ -110,6 +110,7 @@ def assemble(
     tables: Mapping[TableName, Path] | None = None,
     channels: Sequence[Channel] = (),
     existing: pa.Table | None = None,
+    counts: str = "",
     salt: str = "",
     connections: Mapping[str, object] | None = None,
     bars: Bars | None = None,
@@ -130,6 +131,8 @@ def assemble(
         Descriptions by the user; their aliases win over those of the mapping files.
     existing
         The panel of a case that the files are an addition to; None for a new case.
+    counts
+        What its visits count, as `case.toml` says; a word that exports do not know is taken for none.
     salt
         Salt of the customer hash; empty = made of the files.
     connections
@@ -158,7 +161,7 @@ def assemble(
         raise CallError("RC711", files=listed or "-")
     joint = FaultList("daily")
     pieces = [*(piece for one in taken for piece in one.pieces), *_log_pieces(taken, joint)]
-    joined = _join(pieces, existing, joint)
+    joined = _join(pieces, existing, as_counts(counts), joint)
     if joint.refusals:
         raise FileRefused(joint.refused())
     said = [fault for one in taken for fault in _as_expected(one)]
@@ -176,10 +179,10 @@ def assemble(
                 raise FileRefused([fault for fault in history if fault.severity == "refuse"])
             said += history
     described = _described(panel, joined.stacked, known)
-    origins, counts = (panel.origins, panel.counts) if panel is not None else ((), "")
+    origins, counted = (panel.origins, panel.counts) if panel is not None else ((), "")
     faults_of_all = (*_alike(said), *joint.ordered())
     files = tuple(one.file for one in taken)
-    return Assembly(joined.tables, files, origins, lacks, counts, described, faults_of_all, salt)
+    return Assembly(joined.tables, files, origins, lacks, counted, described, faults_of_all, salt)
 
 
 def _read_all(
@@ -259,7 +262,7 @@ class _Joined:
     stacked: Sequence[tuple[Export, pa.Table]]
 
 
-def _join(pieces: Sequence[Piece], existing: pa.Table | None, faults: FaultList) -> _Joined:
+def _join(pieces: Sequence[Piece], existing: pa.Table | None, counts: Counts, faults: FaultList) -> _Joined:
     """Stack the files of one kind; join the kinds of `daily`."""
     tables: dict[TableName, Admitted] = {}
     panel: JoinedPanel | None = None
@@ -279,7 +282,7 @@ def _join(pieces: Sequence[Piece], existing: pa.Table | None, faults: FaultList)
             continue
         relation = stacked[0][1]
         if table == "daily":
-            panel, daily = join_daily(stacked, existing, faults), stacked
+            panel, daily = join_daily(stacked, existing, counts, faults), stacked
             if panel is None:
                 faults.add("RC712", "refuse")
                 continue

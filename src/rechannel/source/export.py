@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from rechannel.source.contract import TableName
 from rechannel.vocabulary.channel import WHOLE_SHOP
@@ -45,6 +45,11 @@ SOURCE_FIELDS = ("source", "medium", "campaign", "referrer", "referrer_medium", 
 """What a rule of channels reads."""
 DATE_FIELDS = ("day_number", "last_day")
 """Number of the day, counted from 0 at the first day that the title states; last day that a row covers."""
+
+
+def as_counts(word: str) -> Counts:
+    """A word of `case.toml` as a kind of count; empty when it is none."""
+    return cast(Counts, word) if word in get_args(Counts) else ""
 
 
 @dataclass(frozen=True, slots=True)

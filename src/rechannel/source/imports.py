@@ -119,6 +119,7 @@ def add_from_files(
         tables=imports.tables,
         channels=imports.channels(case.config.channels),
         existing=case.relation("daily"),
+        counts=case.config.counts,
         salt=case.config.salt,
         connections=case.config.connections,
         bars=bars,

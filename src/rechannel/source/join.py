@@ -130,7 +130,7 @@ def _say_repeats(pieces: Sequence[Piece], keys: Sequence[str], faults: FaultList
 
 
 def join_daily(
-    stacked: Sequence[tuple[Export, pa.Table]], existing: pa.Table | None, faults: FaultList
+    stacked: Sequence[tuple[Export, pa.Table]], existing: pa.Table | None, counts: Counts, faults: FaultList
 ) -> JoinedPanel | None:
     """One panel of several exports.
 
@@ -140,6 +140,8 @@ def join_daily(
         Export -> its rows; one entry per export.
     existing
         Panel that the rows are an addition to; what they do not state stays as it is.
+    counts
+        What its visits count; empty = not known.
 
     Returns
     -------
@@ -147,7 +149,7 @@ def join_daily(
     """
     stacked = _one_kind_of_market(stacked, existing, faults)
     tables = _without_claims(stacked, existing, faults)
-    tables, counts = _one_kind_of_visit(tables, faults)
+    tables, counts = _one_kind_of_visit(tables, counts, faults)
     choice = _choice(tables, faults)
     if not choice:
         return None
@@ -205,38 +207,52 @@ def _one_kind_of_market(
 def _without_claims(
     stacked: Sequence[tuple[Export, pa.Table]], existing: pa.Table | None, faults: FaultList
 ) -> list[tuple[Export, pa.Table]]:
-    """Leave what advertising platforms attribute to themselves where the shop's own record of traffic is there."""
-    own = any(
-        export.role in ("table", "traffic", "events") and export.by_channel and "visits" in table.column_names
-        for export, table in stacked
-    )
-    own = own or (existing is not None and any(n != WHOLE_SHOP for n in pc.unique(existing["channel"]).to_pylist()))
+    """Leave what advertising platforms attribute to themselves where the shop has any record of its own.
+
+    Clicks are no visits of a shop that counts its visitors, be it as a whole: beside them, what the whole shop sold
+    would seem to have come through its advertising.
+    """
+    own = any(_states(table, metric) for export, table in stacked if export.role != "ads" for metric in ATTRIBUTED)
+    there = set(pc.unique(existing["channel"]).to_pylist()) if existing is not None else set()
     kept = []
     for export, table in stacked:
-        claimed = [name for name in table.column_names if name in ATTRIBUTED] if own and export.role == "ads" else []
-        if claimed:
+        # A panel that holds the channels of this export only was made of such exports itself.
+        strange = there - set(pc.unique(table["channel"]).to_pylist())
+        claimed = [name for name in table.column_names if name in ATTRIBUTED]
+        if export.role == "ads" and claimed and (own or strange):
             faults.add("RC707", "note", export=export.label, columns=", ".join(claimed))
             table = table.drop_columns(claimed)
         kept.append((export, table))
     return kept
 
 
+def _states(table: pa.Table, metric: str) -> bool:
+    return metric in table.column_names and table[metric].null_count < table.num_rows
+
+
+def _counted(table: pa.Table) -> set[str]:
+    """The channels, the whole shop aside, whose visits a table states."""
+    if "visits" not in table.column_names:
+        return set()
+    rows = table.filter(pc.is_valid(table["visits"]))
+    return set(pc.unique(rows["channel"]).to_pylist()) - {WHOLE_SHOP}
+
+
 def _one_kind_of_visit(
-    stacked: Sequence[tuple[Export, pa.Table]], faults: FaultList
+    stacked: Sequence[tuple[Export, pa.Table]], counts: Counts, faults: FaultList
 ) -> tuple[list[tuple[Export, pa.Table]], Counts]:
-    """Keep one kind of visits: those of the most believed export; others count something else and do not add."""
-    giving = [(export, table) for export, table in stacked if "visits" in table.column_names]
-    giving = [(e, t) for e, t in giving if any(n != WHOLE_SHOP for n in pc.unique(t["channel"]).to_pylist())] or giving
-    if not giving:
-        return list(stacked), ""
-    first = min(giving, key=lambda pair: (_RANK[pair[0].role], -pair[1].num_rows))[0]
+    """Keep one kind of visits: that of the panel that is there, or of the most believed export; others do not add."""
+    giving = [(export, table) for export, table in stacked if _states(table, "visits")]
+    giving = [(export, table) for export, table in giving if _counted(table)] or giving
+    if not counts and giving:
+        counts = min(giving, key=lambda pair: (_RANK[pair[0].role], -pair[1].num_rows))[0].counts
     kept = []
     for export, table in stacked:
-        if "visits" in table.column_names and export.counts != first.counts and "" not in (export.counts, first.counts):
-            faults.add("RC708", "warning", export=export.label, counts=export.counts, kept=first.counts)
+        if _states(table, "visits") and export.counts != counts and "" not in (export.counts, counts):
+            faults.add("RC708", "warning", export=export.label, counts=export.counts, kept=counts)
             table = table.drop_columns(["visits"])
         kept.append((export, table))
-    return kept, first.counts
+    return kept, counts
 
 
 Choice = dict[tuple[str, str], int]
