@@ -159,7 +159,7 @@ def door_part(record: Mapping[str, Any]) -> str:
 
 def imports_part(record: Mapping[str, Any]) -> str:
     """Rows a second and memory of `rechannel new`."""
-    header = ["file", "rows", "size", "seconds", "CPU seconds", "rows / s", "peak memory"]
+    header = ["file", "rows", "size", "seconds", "CPU seconds", "rows / s", "rows / CPU s", "peak memory"]
     rows = [
         [
             name,
@@ -168,6 +168,7 @@ def imports_part(record: Mapping[str, Any]) -> str:
             f"{row['seconds']:.1f}",
             f"{row['cpu_seconds']:.1f}",
             f"{row['rows'] / row['seconds']:,.0f}",
+            f"{row['rows'] / row['cpu_seconds']:,.0f}",
             f"{row['peak_mb']:,} MB",
         ]
         for name, row in record["result"]["files"].items()

@@ -57,18 +57,17 @@ def test_a_disk_that_refuses_is_told_in_three_languages(
 ) -> None:
     before, call = everything(case.parent), calls(case)[verb]
     capsys.readouterr()
-    for code, wanted in ((errno.ENOSPC, ("RC211", "RC405")), (errno.EROFS, ("RC212", "RC406"))):
-        monkeypatch.setattr(durable, "act", _failing(step, OSError(code, os.strerror(code))))
-        told = set()
-        for language in LANGUAGES:
-            assert main.run([*call, "--lang", language]) == 2
-            shown = capsys.readouterr()
-            assert shown.out == ""
-            assert f"[{wanted[verb == 'run']}]" in shown.err
-            assert "Traceback" not in shown.err
-            told.add(shown.err)
-            assert everything(case.parent) == before
-        assert len(told) == len(LANGUAGES)
+    monkeypatch.setattr(durable, "act", _failing(step, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+    told = set()
+    for language in LANGUAGES:
+        assert main.run([*call, "--lang", language]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert ("[RC405]" if verb == "run" else "[RC211]") in shown.err
+        assert "Traceback" not in shown.err
+        told.add(shown.err)
+        assert everything(case.parent) == before
+    assert len(told) == len(LANGUAGES)
     monkeypatch.setattr(durable, "act", _failing(step, KeyboardInterrupt()))
     assert main.run(call) == main.INTERRUPTED
     assert everything(case.parent) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -17,6 +18,8 @@ from rechannel.source.admit import Admitted, admit
 from rechannel.source.checks import Rules
 from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
 from rechannel.source.engine import locked_engine, quoted
+from rechannel.source.faultlist import FaultList
+from rechannel.source.read import load_raw
 from rechannel.vocabulary.errors import CallError, Fault, FileRefused
 
 RULES = Rules(date(2025, 12, 31))
@@ -313,3 +316,41 @@ def test_round_trip_or_refusal(tmp_path: Path, channels: list[str], counts: list
     assert read["gmv"].to_pylist() == [row[3] for row in rows]
     assert read["date"].to_pylist() == [row[0] for row in rows]
     assert spellings or read["channel"].to_pylist() == [row[1] for row in rows]
+
+
+def test_text_without_its_mark_in_parquet(put: Callable[..., Path], tmp_path: Path) -> None:
+    """Old writers leave strings as bytes: UTF-8 is read, anything else is refused."""
+    events = {"start": [FIRST], "end": [FIRST], "kind": ["promo"]}
+    path = tmp_path / "events.parquet"
+    for codec, codes in (("utf-8", set()), ("gb18030", {"RC114"})):
+        pq.write_table(pa.table({**events, "note": pa.array(["年货节".encode(codec)], pa.binary())}), path)
+        assert {code for code, *_ in loud(faults_of(path, "events"))} == codes
+
+
+def test_types_of_parquet(tmp_path: Path) -> None:
+    """Decimals, small numbers, dictionaries, zoned times and nested values come out as a CSV would hold them."""
+    moments = pa.array([datetime.fromisoformat("2025-01-02T09:05:00+08:00")], pa.timestamp("ms", "Asia/Shanghai"))
+    columns = {
+        "customer": pa.array([7], pa.int8()),
+        "time": moments,
+        "channel": pa.array(["app"]).dictionary_encode(),
+        "event": pa.array(["order"]),
+        "value": pa.array([Decimal("12.50")]),
+        "more": pa.array([{"a": [1, None]}]),
+        "share": pa.array([0.1], pa.float32()),
+    }
+    path = tmp_path / "touches.parquet"
+    pq.write_table(pa.table(columns), path)
+    admitted = admit(path, "touches", RULES)
+    assert admitted.relation.to_pylist() == [
+        {
+            "customer": "7",
+            "time": datetime.fromisoformat("2025-01-02T09:05:00"),
+            "channel": "app",
+            "event": "order",
+            "value": 12.5,
+        }
+    ]
+    with locked_engine([path]) as engine:
+        load_raw(engine, path, FaultList(path.name))
+        assert engine.execute("SELECT c5, c6 FROM raw").fetchall() == [('{"a":[1,null]}', "0.1")]

@@ -29,8 +29,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("write", "how"),
     [
-        pytest.param(write, how, marks=pytest.mark.slow if write is add and how != "fails" else ())
-        for write in (add, run)
+        pytest.param(write, how, marks=pytest.mark.slow if how not in quick else ())
+        for write, quick in ((add, ("fails",)), (run, ("fails", "interrupted after")))
         for how in HOWS
     ],
 )
@@ -76,7 +76,9 @@ def test_a_step_that_fails_leaves_the_old_state_or_the_new(
     assert failed > 12
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize(
+    "how", [pytest.param(how, marks=pytest.mark.slow if how.startswith("interrupted") else ()) for how in HOWS]
+)
 def test_a_new_case_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: How) -> None:
     wanted = snapshot(make(tmp_path / "wanted"))
     for at in range(MOST_STEPS):

@@ -70,6 +70,15 @@ def test_a_second_table_is_refused_with_its_line_or_chosen(door: Any, panel: Cal
     assert (second.line, [row[:3] for row in rows]) == (36, [("app", "5", "6"), (None, "11", "12")])
 
 
+def test_a_file_of_many_tables_ends(door: Any) -> None:
+    path = door.put("a,b,c\n1,2,3\n\nd,e,f,g\n1,2,3,4\n\n" * 5000)
+    assert sorted(door.loud(path)) == [("RC148", line, "") for line in range(4, 60, 3)]
+    assert door.raw(path, block=3)[0].names == ("d", "e", "f", "g")
+    header, _, faults = door.raw(path, block=25)
+    assert header is None
+    assert [fault.code for fault in faults.ordered()] == ["RC145"]
+
+
 @pytest.mark.parametrize(
     ("below", "expected"),
     [
@@ -102,10 +111,25 @@ def test_separators_are_told_by_how_evenly_they_cut(door: Any, panel: Callable[.
     assert {code for code, *_ in door.loud(path)} == {"RC121" if separator == ";" else "RC117"}
 
 
-def test_commas_that_show_what_they_are_may_stand_beside_semicolons(door: Any, panel: Callable[..., str]) -> None:
-    rows = panel(visits="1,{}").replace("1,129", "1,000,129").splitlines()
-    lines = [";".join(row.split(",", 2)) for row in rows]
-    assert {code for code, *_ in door.loud(door.put(HEADER.replace(",", ";") + "\n".join(lines)))} == {"RC117"}
+@pytest.mark.parametrize(
+    ("cells", "codes"),
+    [
+        (["1,234", "2,345"], {"RC121"}),
+        (["1.234", "2.345"], {"RC121"}),
+        (["1.234,5", "2.345"], {"RC121"}),
+        (["1,234", "2,345,678"], set()),
+        (["1,234", "2,345.5"], set()),
+        (["1.234", "2.5"], set()),
+        (["1.234", "1,234.5"], set()),
+        (["1234", "12.50"], set()),
+    ],
+)
+def test_marks_beside_semicolons(door: Any, panel: Callable[..., str], cells: list[str], codes: set[str]) -> None:
+    """A comma or a point before three digits is read only where another cell of the column shows what it is."""
+    rows = [f"{row};{cells[place % 2]}" for place, row in enumerate(panel().replace(",", ";").splitlines())]
+    path = door.put(HEADER.replace(",", ";").replace("\n", ";gmv\n") + "\n".join(rows))
+    found = {code for code, *_ in door.loud(path)} - {"RC117", "RC161"}
+    assert found == codes
 
 
 def test_long_cells_and_wide_rows(door: Any, panel: Callable[..., str]) -> None:

@@ -16,7 +16,7 @@ from rechannel.source.runs import complete_runs, verify_run
 from rechannel.source.store import open_case_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-TURNS = 8
+TURNS = 6
 
 WRITER = """
 import sys

@@ -107,7 +107,8 @@ def answer_closure(
 
     Notes
     -----
-    Refusals: `short_history`, `channel_zero`, `no_column`, `no_yield`, `no_rivals`, `nothing_removed`, missing money.
+    Refusals: `no_visits`, `short_history`, `channel_zero`, `no_column`, `no_yield`, `no_rivals`, `nothing_removed`,
+    missing money.
     The causal reading assumes that users who meet the closure behave as users of past outages did, up to deferral and a
     bias of unknown sign (`world.diversion`).
     """
@@ -160,7 +161,10 @@ def answer_closure(
 
 def _whole_refusal(panel: Panel, question: ClosureQuestion, before: int) -> Refusal | None:
     """Why nothing can be said at all, or None."""
-    values = panel.over_markets("visits", question.market)[: max(before, 0), panel.channel_index(question.channel)]
+    whole = panel.over_markets("visits", question.market)[:, panel.channel_index(question.channel)]
+    if not np.isfinite(whole).any():
+        return Refusal("no_visits", {"channel": question.channel}, ("add_visits",))
+    values = whole[: max(before, 0)]
     measured = int(np.isfinite(values).sum()) * (7 if panel.cadence == "weekly" else 1)
     if measured < FEWEST_DAYS:
         return Refusal("short_history", {"days": str(measured), "wanted": str(FEWEST_DAYS)}, ("more_history",))

@@ -76,11 +76,12 @@ def answer_exposure(
     """
     start = panel.index_of(on)
     shares, whole = _recent_shares(panel), sum_of(panel, "visits", None)
+    nobody = np.zeros(len(panel.channels))
     described = {channel.channel_id: channel for channel in channels}
     closed: list[_Closed] = []
     unforeseen: list[Estimate] = []
     for at, channel in enumerate(panel.channels):
-        if not shares["visits"][at] >= SMALLEST_SHARE or has_ended(whole[:, at], panel.cadence):
+        if not shares.get("visits", nobody)[at] >= SMALLEST_SHARE or has_ended(whole[:, at], panel.cadence):
             continue
         demand = forecast_demand(
             panel,
@@ -107,6 +108,8 @@ def answer_exposure(
     asked = {"horizon": str(HORIZON), "on": on.isoformat()}
     if not closed:
         why = Refusal("short_history", {"days": str(len(panel.dates)), "wanted": "28"}, ("more_history",))
+        if not np.isfinite(whole).any():
+            why = Refusal("no_visits", {"channel": ", ".join(panel.channels)}, ("add_visits",))
         sentence = {language: why.message(language) for language in LANGUAGES}
         return Answer("exposure", asked, (), (), (), (), sentence, provenance, refusal=why)
     first = _loss(closed[0].rows)

@@ -80,7 +80,8 @@ def answer_impact(
 
     Notes
     -----
-    Refusals: `window_not_over`, `short_history`, `channel_zero`, `unseen_event`, `did_not_fall` and missing columns.
+    Refusals: `window_not_over`, `no_visits`, `short_history`, `channel_zero`, `unseen_event`, `did_not_fall` and
+    missing columns.
     The causal reading assumes that no shock absent from `events` fell on the same day.
     """
     window = Window(question.channel, question.market, question.on, question.announced, question.horizons)
@@ -199,6 +200,8 @@ def _whole_refusal(panel: Panel, window: Window) -> Refusal | None:
     """Why nothing can be measured at all, or None."""
     if panel.last < window.on + timedelta(days=min(window.horizons) - 1):
         return _window_refusal(panel, window.on, min(window.horizons))
+    if not np.isfinite(panel.over_markets("visits", window.market)[:, panel.channel_index(window.channel)]).any():
+        return Refusal("no_visits", {"channel": window.channel}, ("add_visits",))
     if is_zero_before(panel, window):
         return Refusal("channel_zero", {"channel": window.channel}, ("check_channel",))
     days = training_days(panel, window)

@@ -125,7 +125,10 @@ def answer_worth(
         head.append((period, outcome))
         rows += _period_rows(panel, world, question, money, deals, standing, period, outcome, paths)
     if not head:
+        known = np.isfinite(panel.over_markets("visits", question.market)[:, panel.channel_index(question.channel)])
         why = Refusal("channel_zero", {"channel": question.channel}, ("check_channel",))
+        if not known.any():
+            why = Refusal("no_visits", {"channel": question.channel}, ("add_visits",))
         sentence = {language: why.message(language) for language in LANGUAGES}
         return Answer("worth", _asked(question), tuple(rows), (), (), (), sentence, provenance, refusal=why)
     whole = [item for item in head if not item[0].name.endswith("*")] or head

@@ -57,6 +57,8 @@ def made_at(target: Path) -> Iterator[Path]:
                 if earlier.exists():
                     earlier.rename(target)
                 raise
+    except BrokenPipeError:  # nobody reads what is told; that is no fault of the disk
+        raise
     except OSError as error:
         raise CallError("RC311", path=str(target), reason=error.strerror or str(error)) from error
     finally:

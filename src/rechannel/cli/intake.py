@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from rechannel.cli.terminal import aligned, language, say
 from rechannel.cli.verb import words
 from rechannel.source.assemble import Assembly, Lack
+from rechannel.source.export import Export, Reason
 from rechannel.source.join import Origin
 from rechannel.source.placing import ReadFile
-from rechannel.source.products import Export, Reason
 from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
 

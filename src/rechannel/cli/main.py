@@ -138,4 +138,5 @@ def main() -> None:
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     if not sys.warnoptions and not os.environ.get("RECHANNEL_DEBUG"):
         warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"  # for the processes of `lab`
     sys.exit(run(sys.argv[1:]))

@@ -122,6 +122,7 @@ def add_relations(
             case.refresh()
             if not _same_ground(declared, case.config, salt if "touches" in admitted else None):
                 raise StoreError("RC412")
+            durable.sync_folder(case.folder, "case folder")  # before anything goes that an older case.toml named
             _clear_unnamed(case.folder)
             done, merged = _judged(case, admitted, today)
             _commit(case, admitted, merged, salt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rechannel.source.admit import Admitted, history_faults
+from rechannel.source.caveats import channel_notes
 from rechannel.source.checks import Rules
 from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
+from rechannel.source.export import Counts, Export
 from rechannel.source.faultlist import FaultList
+from rechannel.source.headers import Product
 from rechannel.source.join import JoinedPanel, Origin, Piece, join_daily, stack
+from rechannel.source.logs import log_tables
 from rechannel.source.mapping import bare
-from rechannel.source.placing import ReadFile, Reading, read_members
-from rechannel.source.products import Counts, Export, Product
+from rechannel.source.placement import BRANCH
+from rechannel.source.placing import ReadFile, Reading, Taken, Unplaced, read_members
 from rechannel.source.progress import Bars
 from rechannel.source.read import file_sha256, split_part
 from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP, Channel, Metric
@@ -32,6 +37,9 @@ SUFFIXES = frozenset(
 """What is read of a folder; other files in it are named and left."""
 ALIKE_SHOWN = {"refuse": 20, "warning": 3, "note": 1}
 """Files for which one and the same remark is printed; the rest are counted."""
+EXPECTED = frozenset({"RC117", "RC146", "RC149", "RC180"})
+"""Remarks that are nothing new in an export that a mapping file describes: tabs, other sheets, titles, epoch times."""
+_COPY = re.compile(r"\s*[(（]\d+[)）]$|\s*- (?:副本|Copy)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,67 +148,122 @@ def assemble(
     paths = files_of([*given, *named])
     hashes = {path: file_sha256(split_part(path)[0]) for path in paths}
     salt = salt or hashlib.sha256("".join(["salt:", *sorted(hashes.values())]).encode()).hexdigest()
-    known = _channels_of(products, channels)
-    reading = Reading(rules, products, known, salt, connections or {})
-    files: list[ReadFile] = []
-    pieces: list[Piece] = []
-    refused: list[Fault] = []
-    said: list[Fault] = []
-    for place, path in enumerate(paths):
-        if path not in (*given, *named) and not SUFFIXES.intersection(path.suffixes or (path.suffix.lower(),)):
-            files.append(ReadFile(path.name, unplaced="suffix"))
-            continue
-        tell = bars(path.name, place, len(paths)) if bars else None
-        for read, parts, faults in read_members(path, hashes[path], reading, named.get(path), tell):
-            files.append(read)
-            pieces += parts
-            refused += faults.refused()
-            said += () if faults.refusals else _as_expected(read, faults.ordered())
+    reading = Reading(rules, products, channels, salt, connections or {}, _branches_of(existing))
+    taken = _read_all(paths, hashes, reading, set(given), named, bars)
+    refused = [fault for one in taken for fault in one.faults.refused()]
     if refused:
         raise FileRefused(refused)
-    if not pieces:
-        listed = "; ".join(f"{one.file}: {', '.join(one.header[:12])}" for one in files[:10])
+    if not any(one.pieces or one.log for one in taken):
+        listed = "; ".join(f"{one.file.file}: {', '.join(one.file.header[:12])}" for one in taken[:10])
         raise CallError("RC711", files=listed or "-")
     joint = FaultList("daily")
-    admitted, panel = _join(pieces, existing, joint)
+    pieces = [*(piece for one in taken for piece in one.pieces), *_log_pieces(taken, joint)]
+    joined = _join(pieces, existing, joint)
     if joint.refusals:
         raise FileRefused(joint.refused())
+    said = [fault for one in taken for fault in _as_expected(one)]
     lacks: tuple[Lack, ...] = ()
+    panel = joined.panel
+    known = {piece.export.label: reading.channels_of(piece.export) for piece in pieces}
     if panel is not None:
         said = [fault for fault in said if fault.code not in ("RC169", "RC170")]
         lacks = _lacks(panel.relation, pieces, products)
+        channel_notes(joined.stacked, known, panel.relation, joint)
         if existing is None:
             _absent(panel.relation, joint)
             history = history_faults(panel.relation, rules, "daily")
             if any(fault.severity == "refuse" for fault in history):
                 raise FileRefused([fault for fault in history if fault.severity == "refuse"])
             said += history
-    described = _described(panel.relation if panel is not None else None, known)
+    described = _described(panel, joined.stacked, known)
     origins, counts = (panel.origins, panel.counts) if panel is not None else ((), "")
     faults_of_all = (*_alike(said), *joint.ordered())
-    return Assembly(admitted, tuple(files), origins, lacks, counts, described, faults_of_all, salt)
+    files = tuple(one.file for one in taken)
+    return Assembly(joined.tables, files, origins, lacks, counts, described, faults_of_all, salt)
 
 
-def _channels_of(products: Sequence[Product], own: Sequence[Channel]) -> tuple[Channel, ...]:
-    """The user's channels, then those of the mapping files that no user's channel claims."""
-    taken = {bare(name) for channel in own for name in (channel.channel_id, *channel.aliases)}
-    shipped = (channel for product in products for channel in product.channels)
-    free = (one for one in shipped if taken.isdisjoint(bare(name) for name in (one.channel_id, *one.aliases)))
-    return (*own, *free)
+def _read_all(
+    paths: Sequence[Path],
+    hashes: Mapping[Path, str],
+    reading: Reading,
+    given: set[Path],
+    named: Mapping[Path, TableName],
+    bars: Bars | None,
+) -> list[Taken]:
+    """Every file in turn; those of one export once more when their trees must name a branch alike."""
+    by_path: dict[Path, list[Taken]] = {}
+    for place, path in enumerate(paths):
+        twin = next((one for one in paths[:place] if _is_copy(path, one) and hashes[one] == hashes[path]), None)
+        if path not in given and path not in named and not SUFFIXES.intersection(map(str.lower, path.suffixes)):
+            by_path[path] = [_left_aside(path, "suffix")]
+        elif twin is not None and named.get(twin) == named.get(path):
+            by_path[path] = [_left_aside(path, "twice", twin.name)]
+        else:
+            tell = bars(path.name, place, len(paths)) if bars else None
+            by_path[path] = list(read_members(path, hashes[path], reading, named.get(path), tell))
+    branches: dict[str, frozenset[str]] = {}
+    for one in (one for taken in by_path.values() for one in taken):
+        branches[one.file.label] = branches.get(one.file.label, frozenset()) | one.file.branches
+    for path, taken in by_path.items():
+        words = frozenset[str]().union(*(branches[one.file.label] for one in taken))
+        if any(one.file.branches != branches[one.file.label] for one in taken):
+            again = replace(reading, branches=reading.branches | words)
+            by_path[path] = list(read_members(path, hashes[path], again, named.get(path)))
+    return [one for taken in by_path.values() for one in taken]
 
 
-def _as_expected(read: ReadFile, faults: Sequence[Fault]) -> list[Fault]:
-    """A title above the header is a warning in a file of unknown make, and nothing new in a product's export."""
-    known = {"RC149"} if read.names else set()
+def _left_aside(path: Path, why: Unplaced, *others: str) -> Taken:
+    return Taken(ReadFile(path.name, unplaced=why, candidates=others), (), None, FaultList(path.name))
+
+
+def _is_copy(one: Path, other: Path) -> bool:
+    """Whether two names are those of one download, done twice."""
+    return _COPY.sub("", one.stem) == _COPY.sub("", other.stem) and one.suffix.lower() == other.suffix.lower()
+
+
+def _branches_of(existing: pa.Table | None) -> frozenset[str]:
+    """Words for which the panel that is there names the whole path of a source."""
+    names = pc.unique(existing["channel"]).to_pylist() if existing is not None else []
+    return frozenset(str(name).rpartition(BRANCH)[2] for name in names if BRANCH in str(name))
+
+
+def _log_pieces(taken: Sequence[Taken], faults: FaultList) -> list[Piece]:
+    """The logs of each export, joined over its files, as rows."""
+    logs: dict[str, list[Taken]] = {}
+    for one in taken:
+        if one.log is not None:
+            logs.setdefault(one.file.label, []).append(one)
+    found = []
+    for alike in logs.values():
+        export = alike[0].export
+        assert export is not None
+        names, given = tuple(one.file.file for one in alike), tuple(one.sha256 for one in alike)
+        relations = log_tables(export, [(one.file.file, one.log) for one in alike if one.log is not None], faults)
+        found += [Piece(export, table, names, given, relation) for table, relation in relations.items()]
+    return found
+
+
+def _as_expected(one: Taken) -> list[Fault]:
+    """What is to be said about a file; what its mapping file announces is nothing new."""
+    known = EXPECTED if one.export is not None and one.file.names else frozenset[str]()
+    faults = one.faults.ordered()
     return [replace(fault, severity="note") if fault.code in known else fault for fault in faults]
 
 
-def _join(
-    pieces: Sequence[Piece], existing: pa.Table | None, faults: FaultList
-) -> tuple[dict[TableName, Admitted], JoinedPanel | None]:
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """The tables, the panel, and the daily rows of each export."""
+
+    tables: Mapping[TableName, Admitted]
+    panel: JoinedPanel | None
+    stacked: Sequence[tuple[Export, pa.Table]]
+
+
+def _join(pieces: Sequence[Piece], existing: pa.Table | None, faults: FaultList) -> _Joined:
     """Stack the files of one kind; join the kinds of `daily`."""
     tables: dict[TableName, Admitted] = {}
     panel: JoinedPanel | None = None
+    daily: list[tuple[Export, pa.Table]] = []
     for table in TABLE_NAMES:
         here = [piece for piece in pieces if piece.table == table]
         if not here:
@@ -216,14 +279,15 @@ def _join(
             continue
         relation = stacked[0][1]
         if table == "daily":
-            panel = join_daily(stacked, existing, faults)
+            panel, daily = join_daily(stacked, existing, faults), stacked
             if panel is None:
                 faults.add("RC712", "refuse")
                 continue
             relation = panel.relation
-        original, hashes = tuple(piece.file for piece in here), tuple(piece.sha256 for piece in here)
-        tables[table] = Admitted(table, relation, (), original, hashes, dropped)
-    return tables, panel
+        pairs = [pair for piece in here for pair in zip(piece.files, piece.sha256, strict=True)]
+        names, hashes = zip(*dict.fromkeys(pairs), strict=True)
+        tables[table] = Admitted(table, relation, (), names, hashes, dropped)
+    return _Joined(tables, panel, daily)
 
 
 def _absent(relation: pa.Table, faults: FaultList) -> None:
@@ -258,22 +322,24 @@ def _lacks(relation: pa.Table, pieces: Sequence[Piece], products: Sequence[Produ
     return tuple(lacks)
 
 
-def _described(panel: pa.Table | None, known: Sequence[Channel]) -> tuple[Channel, ...]:
-    """What the mapping files and the user say of the channels that the panel has."""
+def _described(
+    panel: JoinedPanel | None, stacked: Sequence[tuple[Export, pa.Table]], known: Mapping[str, Sequence[Channel]]
+) -> tuple[Channel, ...]:
+    """What the mapping files and the user say of the channels that the panel has, each from the export that has it."""
     if panel is None:
         return ()
-    there = set(pc.unique(panel["channel"]).to_pylist())
-    found: list[Channel] = []
-    for channel in known:
-        if channel.channel_id in there and all(channel.channel_id != other.channel_id for other in found):
-            found.append(channel)
-    by_name = {channel.channel_id: channel for channel in known}
-    aliased = {bare(alias): channel for channel in known for alias in channel.aliases}
-    for name in sorted(there - set(by_name) - {WHOLE_SHOP}):
-        meant = aliased.get(bare(name))
-        if meant is not None:
-            found.append(replace(meant, channel_id=name, aliases=()))
-    return tuple(found)
+    there = set(pc.unique(panel.relation["channel"]).to_pylist())
+    found: dict[str, Channel] = {}
+    for export, table in stacked:
+        mine = there & set(pc.unique(table["channel"]).to_pylist()) - set(found) - {WHOLE_SHOP}
+        by_name = {channel.channel_id: channel for channel in reversed(known[export.label])}
+        aliased = {bare(alias): channel for channel in reversed(known[export.label]) for alias in channel.aliases}
+        for name in sorted(mine):
+            if name in by_name:
+                found[name] = by_name[name]
+            elif bare(name) in aliased:
+                found[name] = replace(aliased[bare(name)], channel_id=name, aliases=())
+    return tuple(found.values())
 
 
 def _alike(faults: Sequence[Fault]) -> list[Fault]:

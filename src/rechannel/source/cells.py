@@ -11,9 +11,13 @@ from rechannel.source.intake import TOTALS
 from rechannel.source.mapping import HeaderMapping
 from rechannel.source.read import RAW
 from rechannel.source.values import (
+    COMMA_SHOWN,
+    COMMA_UNSURE,
     DAY_FIRST,
     EPOCH,
     MONEY_SIGN,
+    POINT_SHOWN,
+    POINT_UNSURE,
     REFUSED_CELLS,
     WIDE_DIGIT,
     CellSql,
@@ -67,7 +71,7 @@ def type_cells(
     """
     present = [column for column in table.columns if column.name in mapping.positions]
     stray = _stray_rows(connection, table, present, mapping, faults)
-    odd, blank = _counts(connection, present, mapping, stray, timezone)
+    odd, blank = _counts(connection, present, mapping, stray, timezone, separator)
     selected = ["line"]
     for column in present:
         text, printed = f"c{mapping.positions[column.name]}", mapping.names[column.name]
@@ -91,13 +95,19 @@ def type_cells(
 
 
 def _counts(
-    connection: duckdb.DuckDBPyConnection, present: list[Column], mapping: HeaderMapping, stray: str, timezone: str
+    connection: duckdb.DuckDBPyConnection,
+    present: list[Column],
+    mapping: HeaderMapping,
+    stray: str,
+    timezone: str,
+    separator: str,
 ) -> tuple[set[str], set[str]]:
     """Columns with cells that are not in the plain form, and columns with blank cells, beside the stray rows."""
     counted = []
+    forms = ColumnForms(pointed=separator != ";")
     for column in present:
         text = f"c{mapping.positions[column.name]}"
-        plain = cell_sql(column, text, timezone, _PLAIN_FORMS).plain
+        plain = cell_sql(column, text, timezone, forms).plain
         counted += [f"bool_or({text} IS NOT NULL AND NOT ({plain}))", f"bool_or({text} IS NULL)"]
     found = connection.execute(f"SELECT {', '.join(counted)} FROM {RAW} WHERE line NOT IN ({stray})").fetchall()[0]
     names = [column.name for column in present]
@@ -169,13 +179,22 @@ def _column_forms(
         ).fetchall()[0]
         order = "dmy" if (first or 0) > 12 >= (second or 13) else "mdy" if (second or 0) > 12 >= (first or 13) else ""
         return ColumnForms(order, "UTC" if utc else timezone if local else "", bool(found))
-    # 1,234 beside `;` is 1.234 in half of the world, unless some cell shows that the comma groups thousands.
-    either, proof = r"\d{1,3},\d{3}", r"[+-]?\d{1,3}(,\d{3})+(,\d{3}|\.\d+)"
-    unsure, proven, found = connection.execute(
-        f"""SELECT bool_or(regexp_full_match({text}, {quoted(either)})),
-        bool_or(regexp_full_match({text}, {quoted(proof)})), {wide} FROM {RAW}"""
-    ).fetchall()[0]
-    return ColumnForms(wide=bool(found), grouped=separator != ";" or not unsure or bool(proven))
+    if separator != ";":
+        (found,) = connection.execute(f"SELECT {wide} FROM {RAW}").fetchall()[0]
+        return ColumnForms(wide=bool(found))
+    # Beside `;`, 1,234 or 1.234 is a decimal in one country and thousands in another, unless another cell shows which.
+    some = ", ".join(
+        f"bool_or(regexp_full_match({text}, {quoted(pattern)}))"
+        for pattern in (COMMA_UNSURE, COMMA_SHOWN, POINT_UNSURE, POINT_SHOWN)
+    )
+    comma, comma_shown, point, point_shown, found = connection.execute(f"SELECT {some}, {wide} FROM {RAW}").fetchall()[
+        0
+    ]
+    return ColumnForms(
+        wide=bool(found),
+        grouped=bool(not comma or comma_shown),
+        pointed=bool(not point or point_shown or comma_shown),
+    )
 
 
 def _say_wide(connection: duckdb.DuckDBPyConnection, text: str, printed: str, faults: FaultList) -> None:

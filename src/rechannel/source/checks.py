@@ -39,11 +39,14 @@ class Rules:
         daily or weekly.
     timezone
         IANA name; naive times are in it.
+    currency
+        Currency of the case; exports that state another are refused. Empty = not compared.
     """
 
     today: date
     cadence: Cadence = "daily"
     timezone: str = "Asia/Shanghai"
+    currency: str = ""
 
 
 def check_rows(

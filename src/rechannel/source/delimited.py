@@ -23,13 +23,16 @@ from rechannel.source.intake import (
     is_too_wide,
     say_layout,
     take_records,
+    titles,
     trimmed_sql,
 )
 from rechannel.source.layout import SAMPLE_ROWS, Record, find_layout
+from rechannel.source.progress import Progress
 
 _CHUNK = 1 << 20
 _SEPARATOR_LINES = 50
-_SEPARATORS = {";": "semicolon", "\t": "tab", "|": "bar"}
+_TELL_LINES = 50_000
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +68,21 @@ class _Scan:
 
 
 def load_delimited(
-    connection: duckdb.DuckDBPyConnection, path: Path, faults: FaultList, block: int | None
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    faults: FaultList,
+    block: int | None,
+    usual: str = ",",
+    progress: Progress | None = None,
 ) -> Header | None:
-    """Read a UTF-8 file, which the engine may read, into `raw`.
+    """Read a UTF-8 file, which the engine may read, into `raw`; a separator that is not the usual one is a warning.
 
     A well-formed file goes through DuckDB alone. Only when its record count does not equal the line count (quoted line
     breaks, blank lines, ragged rows, open quotes, several tables) is it read record by record.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         separator = _separator(stream)
-    if separator != ",":
+    if separator != usual:
         faults.add("RC117", "warning", line=1, separator=separator.replace("\t", "TAB"), name=_SEPARATORS[separator])
     try:
         layout = find_layout(list(islice(_records(path, separator), SAMPLE_ROWS)))
@@ -83,13 +91,13 @@ def load_delimited(
         if scan is None:
             return None
         if layout is not None and not layout.split and scan.only_newlines and not block:
-            header = Header(layout.header.cells, layout.header.last, separator=separator)
+            header = Header(layout.header.cells, layout.header.last, separator=separator, above=titles(layout))
             if is_too_wide(len(header.names), header.line, faults):
                 return None
             if _fast(connection, path, header, scan):
                 say_layout(layout, faults)
                 return header
-        found = take_records(connection, _records(path, separator), faults, exact=True, block=block)
+        found = take_records(connection, _records(path, separator, progress), faults, exact=True, block=block)
     except _BrokenRecordError as broken:
         if broken.is_long:
             faults.add("RC114", "refuse", line=broken.line, kind="CSV", reason=f"> {csv.field_size_limit():,}")
@@ -119,7 +127,7 @@ def _scan(path: Path, separator: str, above: int, faults: FaultList) -> _Scan | 
     blanks = [letter.encode() for letter in BLANKS if letter not in "\r\n" + separator]
     with path.open("rb") as stream:
         for _ in range(above):
-            line = stream.readline()
+            line = stream.readline(_CHUNK)
             if b"\0" in line:
                 faults.add("RC103", "refuse", line=lines + 1)
                 return None
@@ -155,7 +163,7 @@ def _separator(stream: io.TextIOBase) -> str:
     """The separator that cuts most of the first lines into the same number of cells; a comma in doubt."""
     lines = list(islice((line for line in stream if line.strip() and not line.startswith("#")), _SEPARATOR_LINES))
     best, most = ",", 0
-    for separator in (",", *_SEPARATORS):
+    for separator in _SEPARATORS:
         if not any(separator in line for line in lines):
             continue
         try:
@@ -168,15 +176,17 @@ def _separator(stream: io.TextIOBase) -> str:
     return best
 
 
-def _records(path: Path, separator: str) -> Iterator[Record]:
+def _records(path: Path, separator: str, progress: Progress | None = None) -> Iterator[Record]:
     """Records of a file with their physical lines."""
-    last = 0
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    last, size = 0, path.stat().st_size
+    with path.open("rb") as whole, io.TextIOWrapper(whole, encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=separator, strict=True, skipinitialspace=True)
         try:
             for cells in reader:
                 yield Record(last + 1, reader.line_num, tuple(cell.strip(BLANKS) for cell in cells))
                 last = reader.line_num
+                if progress is not None and not last % _TELL_LINES:
+                    progress("read", whole.tell(), size)
         except csv.Error as error:
             # A cell that swallows lines was opened by a quote; one that is long on its own line was not.
             is_long = "limit" in str(error) and reader.line_num == last + 1

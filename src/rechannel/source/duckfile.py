@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from rechannel.source.apart import give, give_up, limit_memory, read_apart
 from rechannel.source.engine import named
 from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import Header, is_too_wide, load_arrow
@@ -47,52 +44,15 @@ def load_duckdb(connection: duckdb.DuckDBPyConnection, path: Path, faults: Fault
     part
         Name of the table or view, `schema.table` outside the schema `main`; empty = the only one.
     """
-    header = None
-    with tempfile.TemporaryFile() as words:
-        child = subprocess.Popen(  # noqa: S603 (our own module)
-            [sys.executable, "-m", "rechannel.source.duckfile", str(path.resolve()), part],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=words,
-        )
-        assert child.stdout is not None
-        try:
-            with child.stdout, pa.ipc.open_stream(child.stdout) as stream:
-                names = tuple(stream.schema.names)
-                if is_too_wide(len(names), 0, faults):
-                    child.kill()
-                else:
-                    load_arrow(connection, stream.schema, stream)
-                    header = Header(names, 0)
-        except pa.ArrowInvalid:
-            header = None  # the other process says why on its way out
-        except BaseException:
-            child.kill()
-            raise
-        finally:
-            code = child.wait()
-        words.seek(0)
-        said = words.read().decode("utf-8", "replace").strip().splitlines()
-    # A stream that breaks off between two batches looks whole; only the exit code tells.
-    if code == 0 and header is not None:
-        return header
-    _say(said, code, path, faults)
-    return None
 
+    def take(stream: pa.RecordBatchReader) -> Header | None:
+        names = tuple(stream.schema.names)
+        if is_too_wide(len(names), 0, faults):
+            return None
+        load_arrow(connection, stream.schema, stream)
+        return Header(names, 0)
 
-def _say(said: list[str], code: int, path: Path, faults: FaultList) -> None:
-    """Turn the last words of the other process into a fault."""
-    if faults.refusals:
-        return
-    try:
-        told = json.loads(said[-1]) if said else {}
-    except json.JSONDecodeError:
-        told = {}
-    if isinstance(told, dict) and "tables" in told:
-        faults.add("RC145", "refuse", names=", ".join(map(str, told["tables"]))[:300])
-    else:
-        reason = str(told.get("reason", f"the reader ended with code {code}"))
-        faults.add("RC114", "refuse", kind="DuckDB", reason=reason.replace(str(path.resolve()), path.name)[:200])
+    return read_apart("rechannel.source.duckfile", path, part, "DuckDB", faults, take)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
@@ -107,33 +67,20 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     }
 
 
-def _batches(path: str, part: str) -> Iterator[pa.RecordBatchReader]:
-    """The rows of one table; SystemExit with the reason as JSON on stderr otherwise."""
+def main() -> None:
+    """Give the rows of a table to `load_duckdb` at the other end."""
+    limit_memory(_ADDRESS_SPACE)
+    _, path, part = sys.argv
     try:
         with duckdb.connect(path, read_only=True, config=_CONFIG) as connection:
             tables = _tables(connection)
             chosen = tables.get(part) if part else next(iter(tables.values())) if len(tables) == 1 else None
             if chosen is None:
-                print(json.dumps({"tables": list(tables)}), file=sys.stderr)
-                raise SystemExit(2)
-            yield connection.sql(f"SELECT * FROM {chosen}").to_arrow_reader(_BATCH)
+                give_up(tables=list(tables))
+            reader = connection.sql(f"SELECT * FROM {chosen}").to_arrow_reader(_BATCH)
+            give(reader.schema, reader)
     except (duckdb.Error, MemoryError) as error:
-        print(json.dumps({"reason": str(error).splitlines()[0][:300]}), file=sys.stderr)
-        raise SystemExit(2) from None
-
-
-def main() -> None:
-    """Write the rows of a table as an Arrow stream to stdout; the other end is `load_duckdb`."""
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _, path, part = sys.argv
-    for reader in _batches(path, part):
-        with pa.ipc.new_stream(sys.stdout.buffer, reader.schema) as stream:
-            for batch in reader:
-                stream.write_batch(batch)
+        give_up(reason=str(error).splitlines()[0])
 
 
 if __name__ == "__main__":

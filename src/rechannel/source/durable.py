@@ -136,6 +136,9 @@ def sync_folder(path: Path, what: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         act(f"{what}: synced", lambda: os.fsync(descriptor))
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # so a file system says that it has no such notion
+            raise
     finally:
         os.close(descriptor)
 
@@ -249,11 +252,13 @@ class Claim:
 
 
 def is_held(path: Path) -> bool:
-    """Whether the maker of a claim lives; a claim that is gone is held by nobody."""
+    """Whether the maker of a claim lives: one that is gone is dead, one that may not be looked at is alive."""
     try:
         descriptor = os.open(path, os.O_RDONLY | _BINARY)
     except FileNotFoundError:
         return False
+    except PermissionError:
+        return True
     if not _try_lock(descriptor, shared=True):
         os.close(descriptor)
         return True

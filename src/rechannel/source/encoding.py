@@ -211,13 +211,15 @@ def _chinese(path: Path, wrong: int, faults: FaultList) -> Encoding | None:
 
 def _utf8_line(path: Path) -> int:
     """First line that is Chinese in UTF-8, in a file that as a whole is not UTF-8; 0 without one."""
+    number = 1
     with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
+        while line := stream.readline(_CHUNK):
             if _CJK_IN_UTF8.search(line):
                 try:
                     text = line.decode("utf-8")
                 except UnicodeDecodeError:
-                    continue
+                    text = ""
                 if any("\u3400" <= letter <= "\u9fff" for letter in text):
                     return number
+            number += line.endswith(b"\n")
     return 0

@@ -76,7 +76,7 @@ def new_from_files(
     check_timezone(timezone)
     check_currency(currency)
     check_free(folder)
-    rules = Rules(today or today_in(timezone), cadence, timezone)
+    rules = Rules(today or today_in(timezone), cadence, timezone, currency)
     given = imports.channels()
     products = products_with(imports.mappings)
     made = assemble(imports.files, rules, products=products, tables=imports.tables, channels=given, bars=bars)

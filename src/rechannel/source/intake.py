@@ -24,7 +24,8 @@ TOTALS = ("合计", "总计", "小计", "合計", "總計", "小計", "total", "
 _BLANK = " || ".join(f"chr({ord(letter)})" for letter in BLANKS)
 _EDGE = "[ \\t\\n\\r\\x{a0}\\x{3000}\\x{feff}]"
 _BATCH = 20_000
-_SHOWN = 8
+_MOST_TABLES = 20
+"""So many tables of one file are named; what follows is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Header:
         What separated the fields of a text.
     left
         Empty columns of a sheet left of the table.
+    above
+        What the rows above it say, each as one text.
     """
 
     names: tuple[str, ...]
@@ -46,6 +49,7 @@ class Header:
     others: tuple[Header, ...] = ()
     separator: str = ","
     left: int = 0
+    above: tuple[str, ...] = ()
 
 
 class RawTable:
@@ -105,17 +109,16 @@ def is_too_wide(found: int, line: int, faults: FaultList) -> bool:
 
 def load_arrow(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
     """Put typed columns into `raw` as text: dates and times in ISO form, nested values as JSON, blank rows left out."""
-    table = RawTable(connection, len(schema.names))
+    RawTable(connection, len(schema.names))
     places = [f"c{place}" for place in range(len(schema.names))]
-    texts = ", ".join(f"{_text_sql(place, kind)} AS {place}" for place, kind in zip(places, schema.types, strict=True))
+    texts = ", ".join(_text_sql(place, kind) for place, kind in zip(places, schema.types, strict=True))
     filled = " OR ".join(f"{place} IS NOT NULL" for place in places)
     first = 1
     for batch in batches:
         given = pa.table(batch.columns, names=places)
-        connection.register("typed_batch", given.append_column("line", pa.array(range(first, first + len(batch)))))
-        rows = connection.sql(f"SELECT {texts}, line FROM typed_batch WHERE {filled}").to_arrow_table()
-        connection.unregister("typed_batch")
-        table.append(rows)
+        connection.register("given", given.append_column("line", pa.array(range(first, first + len(batch)))))
+        connection.execute(f"INSERT INTO {LOADED} SELECT {texts}, line FROM given WHERE {filled}")
+        connection.unregister("given")
         first += len(batch)
 
 
@@ -123,9 +126,13 @@ def _text_sql(place: str, kind: pa.DataType) -> str:
     """A column of Arrow as text."""
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return f"strftime(timezone('UTC', {place}), '%Y-%m-%d %H:%M:%S.%f') || '+00:00'"
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        return trimmed_sql(f"decode({place})")  # text of old writers; what is not UTF-8 is an error
     if pa.types.is_nested(kind):
         return f"CAST(to_json({place}) AS VARCHAR)"
-    return f"CAST({place} AS VARCHAR)"
+    if pa.types.is_temporal(kind) or pa.types.is_primitive(kind) or pa.types.is_decimal(kind):
+        return f"CAST({place} AS VARCHAR)"
+    return trimmed_sql(f"CAST({place} AS VARCHAR)")
 
 
 def say_layout(layout: Layout, faults: FaultList) -> None:
@@ -135,6 +142,11 @@ def say_layout(layout: Layout, faults: FaultList) -> None:
     elif layout.skipped:
         seen = " / ".join(" ".join(filter(None, row.cells))[:40] for row in layout.skipped[:3])
         faults.add("RC149", "warning", line=layout.header.last, row=str(layout.header.last), seen=seen)
+
+
+def titles(layout: Layout) -> tuple[str, ...]:
+    """What the rows above a header say, each as one text."""
+    return tuple(" ".join(filter(None, row.cells)) for row in layout.skipped)
 
 
 def take_records(
@@ -164,7 +176,7 @@ def take_records(
     chosen: Header | None = None
     stream: Iterator[Record] | None = iter(records)
     before = faults.refusals
-    while stream is not None:
+    while stream is not None and len(tables) < _MOST_TABLES:
         taken = len(tables) == (block or 0)
         found = _take_table(connection, stream, faults, exact=exact, taken=taken, named=not tables)
         if found is None:
@@ -178,6 +190,8 @@ def take_records(
         tables.append(header)
     if not tables and faults.refusals == before:
         faults.add("RC101", "refuse")
+    elif chosen is None and faults.refusals == before:
+        faults.add("RC145", "refuse", names=" / ".join(", ".join(header.names)[:60] for header in tables)[:300])
     if chosen is None or faults.refusals > before:
         return None
     others = tuple(header for header in tables if header is not chosen)
@@ -209,7 +223,8 @@ def _take_table(
         return None
     cells = layout.header.cells
     left = 0 if exact else next(place for place, cell in enumerate(cells) if cell)
-    header = Header(cells if exact else cells[left : layout.header.extent], layout.header.last, left=left)
+    names = cells if exact else cells[left : layout.header.extent]
+    header = Header(names, layout.header.last, left=left, above=titles(layout))
     width = len(header.names)
     if is_too_wide(width, header.line, faults):
         return None

@@ -11,33 +11,37 @@ import pyarrow.compute as pc
 
 from rechannel.source.contract import TABLES, TableName
 from rechannel.source.engine import locked_engine, named, quoted
+from rechannel.source.export import Counts, Export, Role
 from rechannel.source.faultlist import FaultList
-from rechannel.source.products import Counts, Export, Role
 from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP, Metric
 from rechannel.vocabulary.errors import MOST_FAULTS
 
 _RANK: Mapping[Role, int] = {"table": 0, "traffic": 1, "events": 2, "shop": 3, "orders": 4, "ads": 5}
 """Which record is believed when two state a metric of one channel."""
+FEWEST_REPEATS = 3
+"""Days on which two files to be added must say the same to be taken for one."""
+BOUGHT: frozenset[Metric] = frozenset({"cost", "volume"})
+"""What an advertising platform is the first record of."""
 ATTRIBUTED: frozenset[Metric] = frozenset({"visits", "orders", "gmv", "new_customers"})
 """What an advertising platform claims for itself: read only where no record of the shop's own traffic is there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows of one table from one file.
+    """Rows of one table from one file, or from the files of one log.
 
     Attributes
     ----------
-    file, sha256
-        Name without folder, and SHA-256 of the bytes.
+    files, sha256
+        Names without folder, and SHA-256 of the bytes.
     relation
-        Canonical columns that the file knows.
+        Canonical columns that the files know.
     """
 
     export: Export
     table: TableName
-    file: str
-    sha256: str
+    files: tuple[str, ...]
+    sha256: tuple[str, ...]
     relation: pa.Table
 
 
@@ -62,6 +66,8 @@ class JoinedPanel:
 def stack(table: TableName, pieces: Sequence[Piece], faults: FaultList) -> tuple[pa.Table, int]:
     """The rows of several files of one kind; equal rows once, one key with two contents refused with both files.
 
+    Where files hold parts (`adds_files`), the rows of one key are added.
+
     Returns
     -------
     The rows in the order of the files, and how many repeats were dropped.
@@ -77,6 +83,11 @@ def stack(table: TableName, pieces: Sequence[Piece], faults: FaultList) -> tuple
     )
     if len(pieces) == 1 or not keys:
         return whole.select(names), 0
+    if pieces[0].export.adds_files:
+        _say_repeats(pieces, keys, faults)
+        metrics = [name for name in names if name not in keys]
+        added = whole.select(names).group_by(keys, use_threads=False).aggregate([(name, "sum") for name in metrics])
+        return added.rename_columns([name.removesuffix("_sum") for name in added.column_names]).select(names), 0
     with locked_engine() as connection:
         connection.register("given", whole)
         connection.execute("CREATE TABLE stacked AS SELECT *, row_number() OVER () AS n FROM given")
@@ -94,13 +105,28 @@ def stack(table: TableName, pieces: Sequence[Piece], faults: FaultList) -> tuple
             f"""SELECT file, first_file, min(label), count(*) FROM repeated WHERE NOT same
             GROUP BY ALL ORDER BY 1 LIMIT {MOST_FAULTS}"""
         ).fetchall():
-            other, here = pieces[int(first)].file, pieces[int(file)].file
+            other, here = (", ".join(pieces[int(place)].files) for place in (first, file))
             faults.add("RC732", "refuse", file=here, other=other, key=str(label), count=f"{count:,}")
         selected = ", ".join(named(name) for name in names)
         kept = connection.sql(
             f"SELECT {selected} FROM stacked WHERE n NOT IN (SELECT n FROM repeated WHERE same) ORDER BY n"
         ).to_arrow_table()
     return kept, whole.num_rows - kept.num_rows
+
+
+def _say_repeats(pieces: Sequence[Piece], keys: Sequence[str], faults: FaultList) -> None:
+    """Warn of a file to be added that says of several days what another one says: perhaps one member twice."""
+    for place, piece in enumerate(pieces):
+        for other in pieces[:place]:
+            metrics = [name for name in piece.relation.column_names if name in METRICS]
+            theirs = other.relation.rename_columns(
+                [f"{n} there" if n in METRICS else n for n in piece.relation.schema.names]
+            )
+            both = piece.relation.join(theirs, keys=list(keys), join_type="inner")
+            alike = all(both[name].equals(both[f"{name} there"]) for name in metrics)
+            if len(both) >= FEWEST_REPEATS and alike and any(pc.sum(both[name]).as_py() for name in metrics):
+                here, there = ", ".join(piece.files), ", ".join(other.files)
+                faults.add("RC750", "warning", file=here, other=there, count=str(len(both)))
 
 
 def join_daily(
@@ -141,10 +167,22 @@ def join_daily(
         )
         columns = ", ".join(f"k.{named(key)}" for key in keys)
         connection.execute(f"CREATE TABLE joined AS SELECT {columns}, {cells} FROM keyed k {joins}")
-        relation = _with_visits(connection, keys, metrics, existing, faults)
+        if "visits" not in metrics:
+            connection.execute("ALTER TABLE joined ADD COLUMN visits DOUBLE")
+            metrics = ["visits", *metrics]
+        if existing is not None:
+            connection.register("existing", existing)
+        _leave_days_without_visits(connection, existing, faults)
+        _say_without_visits(connection, keys, metrics, existing, faults)
+        _leave_told_totals(connection, keys, metrics, existing, faults)
+        empty = " AND ".join(f"{named(name)} IS NULL" for name in metrics)
+        ordered = ", ".join(named(name) for name in TABLES["daily"].names if name in (*keys, *metrics))
+        order = ", ".join(named(key) for key in keys)
+        relation = connection.sql(f"SELECT {ordered} FROM joined WHERE NOT ({empty}) ORDER BY {order}").to_arrow_table()
     if relation.num_rows == 0:
         return None
-    there = set(pc.unique(relation["channel"]).to_pylist())
+    counted = relation.group_by("channel").aggregate([(name, "count") for name in metrics]).to_pylist()
+    there = {(str(row["channel"]), str(name)) for row in counted for name in metrics if row[f"{name}_count"]}
     return JoinedPanel(relation, _origins(tables, choice, there), counts)
 
 
@@ -219,7 +257,8 @@ def _choice(tables: Sequence[tuple[Export, pa.Table]], faults: FaultList) -> Cho
         for row in counted.to_pylist():
             for name in metrics:
                 if row[f"{name}_count"]:
-                    option = (_RANK[export.role], -bool(row.get("visits_count")), -row[f"{name}_count"], place)
+                    rank = _rank(export.role, name)
+                    option = (rank, -bool(row.get("visits_count")), -row[f"{name}_count"], place)
                     stated.setdefault((row["channel"], name), []).append(option)
     rivals: dict[tuple[int, int, str], list[str]] = {}
     choice: Choice = {}
@@ -235,6 +274,10 @@ def _choice(tables: Sequence[tuple[Export, pa.Table]], faults: FaultList) -> Cho
             shown, other = ", ".join(differing[:10]), tables[left][0].label
             faults.add("RC733", "warning", column=metric, channels=shown, taken=tables[taken][0].label, left=other)
     return choice
+
+
+def _rank(role: Role, metric: Metric) -> int:
+    return 0 if role == "ads" and metric in BOUGHT else _RANK[role]
 
 
 def _differing(taken: pa.Table, left: pa.Table, metric: str, channels: Sequence[str]) -> list[str]:
@@ -267,46 +310,93 @@ def _cell(metric: str, tables: Sequence[tuple[Export, pa.Table]], choice: Choice
     return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS DOUBLE)"
 
 
-def _with_visits(
+def _leave_days_without_visits(
+    connection: duckdb.DuckDBPyConnection, existing: pa.Table | None, faults: FaultList
+) -> None:
+    """Leave days before the first and after the last one with visits, where any are known: the panel ends there."""
+    known = "SELECT date FROM joined WHERE visits IS NOT NULL"
+    if existing is not None:
+        known += " UNION ALL SELECT date FROM existing WHERE visits IS NOT NULL"
+    first, last = connection.execute(f"SELECT min(date), max(date) FROM ({known})").fetchall()[0]
+    if first is None:
+        return
+    outside = f"date NOT BETWEEN DATE '{first}' AND DATE '{last}'"
+    count = connection.execute(f"SELECT count(*) FROM joined WHERE {outside}").fetchall()[0][0]
+    if count:
+        faults.add("RC749", "note", first=str(first), last=str(last), count=f"{count:,}")
+        connection.execute(f"DELETE FROM joined WHERE {outside}")
+
+
+def _say_without_visits(
     connection: duckdb.DuckDBPyConnection,
     keys: Sequence[str],
     metrics: Sequence[str],
     existing: pa.Table | None,
     faults: FaultList,
-) -> pa.Table:
-    """Drop rows of a channel whose visits nobody states, nor the panel that is there; say what is lost with them."""
-    bare = f"channel <> {quoted(WHOLE_SHOP)}" + (" AND visits IS NULL" if "visits" in metrics else "")
+) -> None:
+    """Tell channels whose visits nobody states, nor the panel that is there: what they cost is kept, and no more.
+
+    One that has neither visits nor any other figure above nothing is an unused column, not a channel.
+    """
+    bare = f"channel <> {quoted(WHOLE_SHOP)} AND visits IS NULL"
     if existing is not None:
-        connection.register("existing", existing)
         bare += (
             f" AND NOT EXISTS (SELECT 1 FROM existing e WHERE {_same(keys, 'e', 'joined')} AND e.visits IS NOT NULL)"
         )
     others = [name for name in metrics if name != "visits"]
     stated = " OR ".join(f"{named(name)} IS NOT NULL" for name in others) or "false"
+    some = " OR ".join(f"{named(name)} <> 0" for name in others) or "false"
+    unused = f"SELECT channel FROM joined GROUP BY channel HAVING bool_and(({bare}) AND NOT coalesce({some}, false))"
+    connection.execute(f"DELETE FROM joined WHERE channel IN ({unused})")
     for channel, count in connection.execute(
         f"SELECT channel, count(*) FROM joined WHERE {bare} AND ({stated}) GROUP BY channel ORDER BY 1"
     ).fetchall():
-        lost = [
+        known = [
             name
             for name in others
             if connection.execute(
                 f"SELECT count({named(name)}) FROM joined WHERE {bare} AND channel = ?", [channel]
             ).fetchall()[0][0]
         ]
-        faults.add("RC709", "warning", channel=str(channel), columns=", ".join(lost), count=f"{count:,}")
-    empty = " AND ".join(f"{named(name)} IS NULL" for name in metrics)
-    ordered = ", ".join(named(name) for name in TABLES["daily"].names if name in (*keys, *metrics))
-    order = ", ".join(named(key) for key in keys)
-    return connection.sql(
-        f"SELECT {ordered} FROM joined WHERE NOT ({bare}) AND NOT ({empty}) ORDER BY {order}"
-    ).to_arrow_table()
+        faults.add("RC709", "warning", channel=str(channel), columns=", ".join(known), count=f"{count:,}")
 
 
-def _origins(tables: Sequence[tuple[Export, pa.Table]], choice: Choice, there: set[str]) -> tuple[Origin, ...]:
+def _leave_told_totals(
+    connection: duckdb.DuckDBPyConnection,
+    keys: Sequence[str],
+    metrics: Sequence[str],
+    existing: pa.Table | None,
+    faults: FaultList,
+) -> None:
+    """Leave figures of the whole shop on days on which every channel states them: `total` holds what only it knows."""
+    left = []
+    days = [key for key in keys if key != "channel"]
+    for metric in metrics:
+        told = f"SELECT {', '.join(map(named, (*days, 'channel')))}, {named(metric)} AS told FROM joined"
+        if existing is not None and metric in existing.column_names:
+            told += f" UNION ALL SELECT {', '.join(map(named, (*days, 'channel')))}, {named(metric)} FROM existing"
+        own = f"(SELECT * FROM ({told}) WHERE channel <> {quoted(WHOLE_SHOP)})"
+        whole = connection.execute(
+            f"SELECT bool_and(known) FROM (SELECT count(told) > 0 AS known FROM {own} GROUP BY channel)"
+        ).fetchall()[0][0]
+        if not whole:
+            continue
+        covered = f"EXISTS (SELECT 1 FROM {own} o WHERE {_same(days, 'o', 'joined')} AND o.told IS NOT NULL)"
+        where = f"channel = {quoted(WHOLE_SHOP)} AND {named(metric)} IS NOT NULL AND {covered}"
+        if connection.execute(f"SELECT count(*) FROM joined WHERE {where}").fetchall()[0][0]:
+            connection.execute(f"UPDATE joined SET {named(metric)} = NULL WHERE {where}")
+            left.append(metric)
+    if left:
+        faults.add("RC744", "note", columns=", ".join(left))
+
+
+def _origins(
+    tables: Sequence[tuple[Export, pa.Table]], choice: Choice, there: set[tuple[str, str]]
+) -> tuple[Origin, ...]:
     """Metric by metric, which export gave which channels."""
     found: dict[tuple[str, int], list[str]] = {}
     for (channel, metric), place in choice.items():
-        if channel in there:
+        if (channel, metric) in there:
             found.setdefault((metric, place), []).append(channel)
     return tuple(
         Origin(metric, tables[place][0].label, tuple(sorted(channels)))

@@ -49,7 +49,7 @@ def load_json(connection: duckdb.DuckDBPyConnection, path: Path, faults: FaultLi
     except (_Twice, RecursionError) as error:
         faults.add("RC714", "refuse", line=1, reason=str(error))
         return None
-    rows = list(_unwrapped(value))
+    rows = list(_unwrapped(value, whole=True))
     names = tuple(dict.fromkeys(name for row in rows for name in row))
     if not rows or not names:
         faults.add("RC102", "refuse")
@@ -119,13 +119,17 @@ def _load_lines(connection: duckdb.DuckDBPyConnection, path: Path, faults: Fault
     return Header(names, 0)
 
 
-def _unwrapped(value: object) -> Iterator[dict[str, object]]:
-    """The rows inside the wrapping: what stands beside a list belongs to each of its rows."""
+def _unwrapped(value: object, *, whole: bool = False) -> Iterator[dict[str, object]]:
+    """The rows inside the wrapping: what stands beside a list belongs to each of its rows.
+
+    The document itself (`whole`) may keep its rows under any one key; inside it, only usual wrappers are opened.
+    """
     if isinstance(value, list):
         for one in value:
             yield from _unwrapped(one)
     elif isinstance(value, dict):
-        inner = next((key for key in _WRAPPERS if _is_rows(value.get(key))), None)
+        lists = [key for key, one in value.items() if _is_rows(one)]
+        inner = next((key for key in _WRAPPERS if key in lists), lists[0] if whole and len(lists) == 1 else None)
         if inner is None:
             yield value
             return

@@ -36,7 +36,7 @@ class Record:
     @property
     def is_comment(self) -> bool:
         """A line of words behind `#`, as some exports put above their tables."""
-        return self.cells[:1] != () and self.cells[0].startswith("#") and self.filled == 1
+        return bool(self.cells) and self.cells[0].startswith("#") and self.filled == 1
 
     @property
     def is_label(self) -> bool:

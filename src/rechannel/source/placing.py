@@ -14,16 +14,18 @@ from rechannel.source.archive import is_archive, unpacked
 from rechannel.source.checks import Rules
 from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
 from rechannel.source.engine import locked_engine
+from rechannel.source.export import Export, Reason
 from rechannel.source.faultlist import FaultList
+from rechannel.source.headers import Product, recognised
 from rechannel.source.join import Piece
+from rechannel.source.logs import Log
 from rechannel.source.mapping import bare, synonyms
-from rechannel.source.products import Export, Product, Reason, recognised
 from rechannel.source.progress import Progress
 from rechannel.source.read import Header, load_raw, split_part
 from rechannel.source.shape import shape
 from rechannel.vocabulary.channel import METRICS, WHOLE_SHOP, Channel
 
-Unplaced = Literal["", "unknown", "several", "suffix"]
+Unplaced = Literal["", "unknown", "several", "suffix", "twice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,12 @@ class ReadFile:
         Canonical column -> header.
     left
         Header -> why it was not read, of those that look like a metric and are none.
-    unplaced
-        Why it was left aside; empty when it was read.
+    unplaced, candidates
+        Why it was left aside, empty when it was read; the exports it may be, or the file it repeats.
+    header
+        Names of its columns.
+    branches
+        Words that stand in several branches of its tree of sources.
     """
 
     file: str
@@ -55,23 +61,62 @@ class ReadFile:
     unplaced: Unplaced = ""
     candidates: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
+    branches: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One file: how it was taken, its rows, its visits and orders when it is a log, and what is to be said."""
+
+    file: ReadFile
+    pieces: tuple[Piece, ...]
+    log: Log | None
+    faults: FaultList
+    export: Export | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What every file is read with: rules of the case, mapping files, channels, salt of customers, connections."""
+    """What every file is read with.
+
+    Attributes
+    ----------
+    rules, products, salt, connections
+        Rules of the case, mapping files, salt of customers, `[connections]` of case.toml.
+    channels
+        Descriptions by the user.
+    branches
+        Words that several branches of a source tree share in other files.
+    """
 
     rules: Rules
     products: Sequence[Product]
     channels: Sequence[Channel]
     salt: str
     connections: Mapping[str, object]
+    branches: frozenset[str] = frozenset()
+
+    @property
+    def sheets(self) -> frozenset[str]:
+        """Sheets that mapping files name, in workbooks of several."""
+        return frozenset(name for one in self.products for export in one.exports for name in export.sheets)
+
+    def channels_of(self, export: Export) -> tuple[Channel, ...]:
+        """The user's channels, then those of the products of the export's host that no user's channel claims."""
+        own = [one for one in self.products if one.name == export.product]
+        hosts = {one.host for one in own if one.host}
+        beside = [one for one in self.products if one.host in hosts and one not in own]
+        taken = {bare(name) for channel in self.channels for name in (channel.channel_id, *channel.aliases)}
+        shipped = (channel for product in (*own, *beside) for channel in product.channels)
+        free = (one for one in shipped if taken.isdisjoint(bare(name) for name in (one.channel_id, *one.aliases)))
+        return (*self.channels, *free)
 
 
 def read_members(
     path: Path, sha256: str, reading: Reading, table: TableName | None, progress: Progress | None = None
-) -> Iterator[tuple[ReadFile, list[Piece], FaultList]]:
-    """How a file was taken, its rows, and what is to be said; every file of an archive in turn.
+) -> Iterator[Taken]:
+    """What a file gives; every file of an archive in turn.
 
     Parameters
     ----------
@@ -81,34 +126,34 @@ def read_members(
         Told how far the reading has come.
     """
     if not is_archive(path):
-        faults = FaultList(path.name)
-        yield *_read(path, path.name, sha256, reading, table, faults, progress), faults
+        yield _read(path, path.name, sha256, reading, table, progress)
         return
     whole = FaultList(path.name)
     with unpacked(path, whole) as members:
         if whole.refusals:
-            yield ReadFile(path.name), [], whole
+            yield Taken(ReadFile(path.name), (), None, whole)
         for member in members:
-            name = f"{path.name}/{member.name}"
-            faults = FaultList(name)
-            yield *_read(member, name, sha256, reading, table, faults, progress), faults
+            yield _read(member, f"{path.name}/{member.name}", sha256, reading, table, progress)
 
 
 def _read(
-    path: Path,
-    name: str,
-    sha256: str,
-    reading: Reading,
-    table: TableName | None,
-    faults: FaultList,
-    progress: Progress | None,
-) -> tuple[ReadFile, list[Piece]]:
-    """One file: what it is, and its rows; refusals are in `faults`."""
-    file, part = split_part(path)
-    with locked_engine([file]) as connection:
-        header = load_raw(connection, file, faults, part=part, connections=reading.connections, progress=progress)
+    path: Path, name: str, sha256: str, reading: Reading, table: TableName | None, progress: Progress | None
+) -> Taken:
+    """One file: what it is, and its rows; refusals are in its faults."""
+    faults = FaultList(name)
+    place, part = split_part(path)
+    with locked_engine([place]) as connection:
+        header = load_raw(
+            connection,
+            place,
+            faults,
+            part=part,
+            preferred=reading.sheets,
+            connections=reading.connections,
+            progress=progress,
+        )
         if header is None:
-            return ReadFile(name), []
+            return Taken(ReadFile(name), (), None, faults)
         table = table or canonical_table(header.names, exactly=True)
         exports = () if table else recognised(header.names, reading.products, name)
         table = table or (None if exports else canonical_table(header.names, exactly=False))
@@ -118,14 +163,34 @@ def _read(
         if len(exports) != 1:
             labels = tuple(export.label for export in exports)
             unplaced: Unplaced = "several" if labels else "unknown"
-            return ReadFile(name, unplaced=unplaced, candidates=labels, header=header.names), []
+            file = ReadFile(name, unplaced=unplaced, candidates=labels, header=header.names)
+            return Taken(file, (), None, FaultList(name))
         export = exports[0]
-        shaped = shape(connection, header, export, reading.channels, reading.rules, faults, reading.salt)
+        shaped = shape(
+            connection,
+            header,
+            export,
+            reading.channels_of(export),
+            reading.rules,
+            faults,
+            salt=reading.salt,
+            branches=reading.branches,
+        )
     if shaped is None or faults.refusals:
-        return ReadFile(name, export.label, export.names), []
-    pieces = [Piece(export, kind, name, sha256, relation) for kind, relation in shaped.relations.items()]
-    rows = sum(piece.relation.num_rows for piece in pieces)
-    return ReadFile(name, export.label, export.names, rows, shaped.read, shaped.left), pieces
+        return Taken(ReadFile(name, export.label, export.names), (), None, faults, export)
+    pieces = tuple(Piece(export, kind, (name,), (sha256,), relation) for kind, relation in shaped.relations.items())
+    rows = sum(piece.relation.num_rows for piece in pieces) + (shaped.log.rows if shaped.log else 0)
+    file = ReadFile(
+        name,
+        export.label,
+        export.names,
+        rows,
+        shaped.read,
+        shaped.left,
+        header=header.names,
+        branches=shaped.branches,
+    )
+    return Taken(file, pieces, shaped.log, faults, export, sha256)
 
 
 def _canonical(
@@ -136,15 +201,16 @@ def _canonical(
     table: TableName,
     reading: Reading,
     faults: FaultList,
-) -> tuple[ReadFile, list[Piece]]:
+) -> Taken:
     """A file that is a canonical table, under canonical names or usual ones."""
     made = canonical_rows(connection, header, table, reading.rules, faults, whole=False, salt=reading.salt)
     label = f"table {table}"
     if made is None:
-        return ReadFile(file, label), []
+        return Taken(ReadFile(file, label), (), None, faults)
     relation, _, read = made
     export = Export("table", table, 1, {}, table, role="table")
-    return ReadFile(file, label, {}, relation.num_rows, read), [Piece(export, table, file, sha256, relation)]
+    piece = Piece(export, table, (file,), (sha256,), relation)
+    return Taken(ReadFile(file, label, {}, relation.num_rows, read), (piece,), None, faults, export)
 
 
 def canonical_table(header: Sequence[str], *, exactly: bool) -> TableName | None:

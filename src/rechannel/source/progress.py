@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -41,3 +41,13 @@ def told(connection: duckdb.DuckDBPyConnection, step: str, progress: Progress | 
         ended.set()
         asking.join()
     progress(step, _WHOLE, _WHOLE)
+
+
+def counted(pieces: Iterable[bytes], total: int, progress: Progress | None) -> Iterator[bytes]:
+    """The pieces of a file, telling of each how much of the whole is read."""
+    done = 0
+    for piece in pieces:
+        yield piece
+        done += len(piece)
+        if progress is not None:
+            progress("read", min(done, total), total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +63,7 @@ def load_raw(
     *,
     part: str = "",
     block: int | None = None,
+    preferred: Collection[str] = (),
     connections: Mapping[str, object] | None = None,
     progress: Progress | None = None,
 ) -> Header | None:
@@ -78,6 +79,8 @@ def load_raw(
         Sheet of a workbook or table of a DuckDB file; empty = the only one that holds a table.
     block
         Which of several tables below each other, from 0; None refuses a file with several.
+    preferred
+        Names of sheets that are meant where several hold a table.
     connections
         The parsed `[connections]` of case.toml, for a `.sql` file.
     progress
@@ -106,16 +109,17 @@ def load_raw(
         elif suffix == ".sql":
             header = load_query(connection, path, faults, connections)
         elif start[:4] == b"PK\x03\x04" and suffix in _WORKBOOKS:
-            header = load_workbook(connection, path, faults, part, block)
+            header = load_workbook(connection, path, faults, part, block, preferred, progress)
         elif start[:8] == _OLE and suffix == ".xls" and not _is_encrypted(path):
-            header = load_legacy(connection, path, faults, part, block)
+            header = load_legacy(connection, path, faults, part, block, preferred)
         elif suffix in _JSON:
             header = load_json(connection, path, faults)
         elif _is_something_else(start, path, faults):
             header = None
         else:
+            usual = "\t" if suffix in (".tsv", ".tab") else ","
             with _in_utf8(connection, path, faults) as text:
-                header = load_delimited(connection, text, faults, block) if text else None
+                header = load_delimited(connection, text, faults, block, usual, progress) if text else None
         return _with_rows(connection, header, faults)
 
 
@@ -200,7 +204,7 @@ def _with_rows(connection: duckdb.DuckDBPyConnection, header: Header | None, fau
     for (line,) in again:
         seen = ", ".join(header.names)[:120]
         faults.add("RC148", "refuse", line=int(line), seen=seen, first=str(header.line))
-    return None if again else header
+    return None if again else replace(header, names=tuple(" ".join(name.split()) for name in names))
 
 
 def _is_blank(connection: duckdb.DuckDBPyConnection, place: int) -> bool:

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 
 import duckdb
 import pyarrow as pa
 
+from rechannel.source.aliases import join_aliases
 from rechannel.source.cells import TYPED, type_cells
-from rechannel.source.channelrules import rule_sql
 from rechannel.source.checks import Rules, check_rows
 from rechannel.source.contract import TABLES, Table, TableName
 from rechannel.source.engine import named, quoted
+from rechannel.source.export import ADDITIVE, Export, Reason, Words
 from rechannel.source.faultlist import FaultList
-from rechannel.source.logs import EVENT_SHEET, ORDER_SHEET, events_per_day, orders_per_day
+from rechannel.source.filedays import stated_day, title_days
+from rechannel.source.headers import Headers, described
+from rechannel.source.logs import EVENT_SHEET, ORDER_SHEET, Log, event_log, order_log
 from rechannel.source.mapping import HeaderMapping
-from rechannel.source.products import ADDITIVE, SOURCE_FIELDS, Export, Headers, Reason
+from rechannel.source.placement import LOADED, SUMS, Placement
 from rechannel.source.read import RAW, Header
-from rechannel.vocabulary.channel import METRICS, Channel, folded
+from rechannel.vocabulary.channel import METRICS, Channel
 
-LOADED = "rows_of_file"
-"""DuckDB view: the rows of the file as read, kept while groups of columns are placed."""
-_SUMS = ", ".join(quoted(word) for word in ("全部", "汇总", "合计", "总计", "整体", "-", "all", "total"))
-"""What a finer level of a source tree says on the row that is the sum of a branch."""
+DROPPED = "lines_dropped"
+"""DuckDB table: lines of the rows that are left out."""
+_CLOCK = r"\d:\d{2}(:\d{2}(\.\d+)?)?$"
+"""The end of a moment that states no zone."""
+_YUAN = ("RMB", "CNH", "人民币", "人民幣", "元")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +42,23 @@ class Shaped:
     export
         How it was read.
     relations
-        Canonical table -> its rows, with the columns that the export knows; customers are hashed.
+        Canonical table -> its rows, with the columns that the export knows.
+    log
+        Visits and orders of an export of events or orders, which become rows together with those of other files.
     read
         Canonical column -> names of the headers it was read from.
     left
         Header -> why it was not read, of those that look like a metric and are none.
+    branches
+        Words that stand in several branches of its tree of sources.
     """
 
     export: Export
     relations: Mapping[TableName, pa.Table]
+    log: Log | None
     read: Mapping[str, str]
     left: Mapping[str, Reason]
+    branches: frozenset[str]
 
 
 def shape(
@@ -58,7 +68,9 @@ def shape(
     channels: Sequence[Channel],
     rules: Rules,
     faults: FaultList,
+    *,
     salt: str = "",
+    branches: frozenset[str] = frozenset(),
 ) -> Shaped | None:
     """Make canonical rows of `raw`; None when the file is refused, with the reasons in `faults`.
 
@@ -68,29 +80,13 @@ def shape(
         Names under which exports mention one entry; an alias is joined to its channel unless both stand under one key.
     salt
         Salt of the customer hash; empty leaves ids as they are.
+    branches
+        Words that several branches of the tree share in another file of the export.
     """
     connection.execute(f"DROP VIEW IF EXISTS {LOADED}; ALTER VIEW {RAW} RENAME TO {LOADED}")
-    return _Shaper(connection, header, Headers(header.names), export, channels, rules, faults).shaped(salt)
-
-
-def day_of_name(name: str) -> tuple[date, ...]:
-    """The days that a file name states, in order.
-
-    Examples
-    --------
-    >>> day_of_name("流量来源_20250930.xlsx")
-    (datetime.date(2025, 9, 30),)
-    >>> len(day_of_name("shop 2025-09-01~2025-09-30 (1).csv"))
-    2
-    """
-    found = []
-    for match in re.finditer(r"(?<!\d)(20\d{2})(?:([-_.年/])(\d{1,2})[-_.月/](\d{1,2})|(\d{2})(\d{2}))(?!\d)", name):
-        year, _, month, day, short_month, short_day = match.groups()
-        try:
-            found.append(date(int(year), int(month or short_month), int(day or short_day)))
-        except ValueError:
-            continue
-    return tuple(found)
+    headers = Headers(header.names)
+    placement = Placement(connection, headers, export, faults)
+    return _Shaper(connection, header, headers, placement, export, channels, rules, faults, branches).shaped(salt)
 
 
 @dataclass(slots=True)
@@ -100,91 +96,48 @@ class _Shaper:
     connection: duckdb.DuckDBPyConnection
     header: Header
     headers: Headers
+    placement: Placement
     export: Export
     channels: Sequence[Channel]
     rules: Rules
     faults: FaultList
+    branches: frozenset[str]
     kept: str = "true"
-    day: str = ""
+    constants: dict[str, str] = field(default_factory=dict)
     read: dict[str, str] = field(default_factory=dict)
     left: dict[str, Reason] = field(default_factory=dict)
 
     def shaped(self, salt: str) -> Shaped | None:
-        self._day()
-        self._drop()
-        if self.faults.refused():
-            return None
         self._say_columns()
-        export = self.export
-        if export.grain == "rows":
-            relation = self._rows()
-            return Shaped(export, {export.table: relation}, self.read, self.left) if relation is not None else None
-        sheet = EVENT_SHEET if export.grain == "events" else ORDER_SHEET
-        placed = self._place(export.columns, {}, sheet)
-        type_cells(self.connection, sheet, placed, self.rules.timezone, self.faults)
+        self._constants()
+        self._drop()
+        self._check_spans()
+        self._check_currency()
         if self.faults.refused():
             return None
-        if "channel" in placed.positions:
-            self._join_aliases(())
-        if export.grain == "orders":
-            return Shaped(export, {"daily": orders_per_day(self.connection, export)}, self.read, self.left)
-        relations = events_per_day(self.connection, export, salt, self.faults)
-        return Shaped(export, relations, self.read, self.left) if relations else None
-
-    def _day(self) -> None:
-        """The one day that the file's name states, where the export says it nowhere else."""
-        if self.export.date_from == "column":
-            return
-        days = sorted(set(day_of_name(self.faults.file)))
-        if not days:
-            self.faults.add("RC717", "refuse")
-        elif len(days) > 1:
-            self.faults.add("RC718", "refuse", first=str(days[0]), last=str(days[-1]))
+        shared = self.placement.shared(self.kept)
+        self.branches |= shared
+        relations: dict[TableName, pa.Table] = {}
+        log: Log | None = None
+        if self.export.grain == "rows":
+            relation = self._rows()
+            if relation is None:
+                return None
+            relations[self.export.table] = relation
         else:
-            self.day = days[0].isoformat()
-
-    def _drop(self) -> None:
-        """Leave out rows that the product itself adds: totals, and the sums of branches of a source tree."""
-        dropped = []
-        for told, without in ((self.export.drop, "false"), (self.export.keep, "true")):
-            for one in told:
-                place = self.headers.place(one.column)
-                if place is not None:
-                    words = ", ".join(quoted(value) for value in one.values)
-                    dropped.append(f"(coalesce(c{place} IN ({words}), false) <> {without})")
-        dates = self.headers.first(self.export.columns.get("date", ()))
-        for upper, lower in pairwise(self._levels()):
-            same = " AND ".join(
-                f"p.c{place} IS NOT DISTINCT FROM {LOADED}.c{place}" for place in (dates, upper) if place is not None
-            )
-            bare = f"(c{lower} IS NULL OR lower(c{lower}) IN ({_SUMS}))"
-            part = f"(p.c{lower} IS NOT NULL AND lower(p.c{lower}) NOT IN ({_SUMS}))"
-            dropped.append(f"({bare} AND EXISTS (SELECT 1 FROM {LOADED} p WHERE {same} AND {part}))")
-        if not dropped:
-            return
-        where = " OR ".join(dropped)
-        count, first, rows = self.connection.execute(
-            f"SELECT count(*) FILTER ({where}), min(line) FILTER ({where}), count(*) FROM {LOADED}"
-        ).fetchall()[0]
-        if count and not self.export.keep:
-            self.faults.add("RC719", "note", line=int(first), count=f"{count:,}")
-        if count == rows:
-            self.faults.add("RC102", "refuse", line=self.header.line)
-        self.kept = f"NOT ({where})"
-
-    def _levels(self) -> list[int]:
-        return [place for names in self.export.levels if (place := self.headers.first(names)) is not None]
+            log = self._log(salt)
+            if log is None:
+                return None
+        return Shaped(self.export, relations, log, self.read, self.left, shared)
 
     def _say_columns(self) -> None:
         """Tell columns that could be mistaken, those that nobody described, and those never seen in public."""
         export, headers = self.export, self.headers
-        described = {place for name in export.spellings if (place := headers.first([name])) is not None}
         for name, reason in export.ignored.items():
-            place = headers.place(name)
-            if place is not None:
-                described.add(place)
+            for place in headers.places(name):
                 self.left[headers.names[place]] = reason
-        strange = [name for place, name in enumerate(headers.names) if place not in described and name]
+        known = described(headers, (*export.spellings, *export.ignored))
+        strange = [name for place, name in enumerate(headers.names) if place not in known and name]
         if strange:
             shown, count = ", ".join(strange[:20]), str(len(strange))
             self.faults.add("RC730", "note", line=self.header.line, names=shown, count=count)
@@ -192,17 +145,142 @@ class _Shaper:
         if unsure:
             self.faults.add("RC734", "note", line=self.header.line, names=", ".join(unsure))
 
-    def _text(self, spellings: Sequence[str]) -> tuple[str, str] | None:
-        """SQL of the text of the first spelling that is there, and the header's name."""
-        for spelling in spellings:
-            place = self.headers.place(spelling)
-            if place is not None:
-                return f"c{place}", self.headers.names[place]
-            outer, *inner = re.split(r"\.|(?=\[)", spelling)
-            place = self.headers.place(outer)
-            if place is not None and inner:
-                return _inside(f"c{place}", inner), spelling
-        return None
+    def _constants(self) -> None:
+        """What is the same on every row: what the mapping file says, the day and the words of the file's name."""
+        self.constants = dict(self.export.constants)
+        needs_day = self.export.grain == "rows" and self.export.table == "daily"
+        if needs_day and self.export.date_from in ("file_name", "title") and not self._has("date"):
+            day = stated_day(self.export.date_from, self.header.above, self.rules.cadence, self.faults)
+            self.constants["date"] = day.isoformat() if day else ""
+        asked = [group for group in re.compile(self.export.name_pattern).groupindex if not self._has(group)]
+        found = re.search(self.export.name_pattern, self.faults.file.rpartition("/")[2]) if asked else None
+        for group in asked:
+            if found is None or not found.group(group):
+                self.faults.add("RC739", "refuse", columns=group)
+            else:
+                self.constants[group] = found.group(group).strip()
+
+    def _has(self, column: str) -> bool:
+        return self.headers.first(self.export.columns.get(column, ())) is not None
+
+    def _drop(self) -> None:
+        """Leave out rows that the product itself adds: totals, and the sums of branches of a source tree."""
+        totals = [one for words in self.export.drop if (one := self._told(words))]
+        kept = [f"NOT coalesce({one}, false)" for words in self.export.keep if (one := self._told(words))]
+        dropped = [*totals, *kept, *self._sums_of_branches()]
+        if not dropped:
+            return
+        where = " OR ".join(f"coalesce({one}, false)" for one in dropped)
+        if self.export.grain == "orders" and (order := self.placement.text(self.export.columns["order_id"])):
+            where = f"coalesce({order[0]} IN (SELECT {order[0]} FROM {LOADED} WHERE {where}), false)"
+        self.connection.execute(f"CREATE OR REPLACE TABLE {DROPPED} AS SELECT line FROM {LOADED} WHERE {where}")
+        count, first, rows = self.connection.execute(
+            f"SELECT count(*), min(line), (SELECT count(*) FROM {LOADED}) FROM {DROPPED}"
+        ).fetchall()[0]
+        if not count:
+            return
+        if not self.export.keep:
+            self.faults.add("RC719", "note", line=int(first), count=f"{count:,}")
+        if count == rows:
+            self.faults.add("RC102", "refuse", line=self.header.line)
+        self.kept = f"line NOT IN (SELECT line FROM {DROPPED})"
+        if totals and self.export.grain == "rows":
+            self._check_total(" OR ".join(f"coalesce({one}, false)" for one in totals))
+
+    def _told(self, words: Words) -> str:
+        """SQL of the rows whose column holds one of the words; empty when the file lacks the column."""
+        place = self.headers.place(words.column)
+        if place is None:
+            return ""
+        exact = ", ".join(quoted(value) for value in words.values if value and not value.endswith("*"))
+        parts = [f"c{place} IN ({exact})"] if exact else []
+        parts += [f"starts_with(c{place}, {quoted(value[:-1])})" for value in words.values if value.endswith("*")]
+        parts += [f"c{place} IS NULL"] if "" in words.values else []
+        return f"({' OR '.join(parts)})"
+
+    def _sums_of_branches(self) -> list[str]:
+        """SQL of the rows that are the sum of finer rows of the same day and branch."""
+        dates = self.headers.first(self.export.columns.get("date", ()))
+        found = []
+        levels = self.placement.levels() if self.export.grain == "rows" else []
+        for upper, lower in pairwise([None, *levels]):
+            same = " AND ".join(
+                f"p.c{place} IS NOT DISTINCT FROM {LOADED}.c{place}" for place in (dates, upper) if place is not None
+            )
+            bare = f"(c{lower} IS NULL OR lower(c{lower}) IN ({SUMS}))"
+            part = f"(p.c{lower} IS NOT NULL AND lower(p.c{lower}) NOT IN ({SUMS}))"
+            found.append(f"({bare} AND EXISTS (SELECT 1 FROM {LOADED} p WHERE {same or 'true'} AND {part}))")
+        return found
+
+    def _check_total(self, totals: str) -> None:
+        """Warn when the rows are less than the one total that the file itself states: it was cut."""
+        lines = self.connection.execute(f"SELECT line FROM {LOADED} WHERE {totals}").fetchall()
+        if len(lines) != 1:
+            return
+        for name in METRICS:
+            found = self.placement.text(self.export.columns.get(name, ()))
+            if found is None or (name == "visits" and self.export.counts not in ADDITIVE):
+                continue
+            figure = f"TRY_CAST(replace({found[0]}, ',', '') AS DOUBLE)"
+            (rows,), (total,) = (
+                self.connection.execute(f"SELECT sum({figure}) FROM {LOADED} WHERE {where}").fetchall()[0]
+                for where in (self.kept, totals)
+            )
+            if rows is not None and total is not None and rows < total - max(0.5, 0.001 * total):
+                line = int(lines[0][0])
+                self.faults.add("RC741", "warning", line=line, column=found[1], rows=f"{rows:,g}", total=f"{total:,g}")
+
+    def _check_spans(self) -> None:
+        """Refuse rows that cover several days in one figure."""
+        first = self.placement.text(self.export.columns.get("date", ()))
+        last = self.placement.text(self.export.columns.get("last_day", ()))
+        if first is None or last is None:
+            return
+        rows = self.connection.execute(
+            f"""SELECT line, {first[0]}, {last[0]} FROM {LOADED} WHERE {self.kept} AND {first[0]} <> {last[0]}
+            ORDER BY line LIMIT 1"""
+        ).fetchall()
+        for line, begin, end in rows:
+            self.faults.add("RC718", "refuse", line=int(line), column=first[1], first=str(begin), last=str(end))
+
+    def _check_currency(self) -> None:
+        """Refuse money in another currency than the case's, where a column or a header states one."""
+        if not self.rules.currency:
+            return
+        stated: list[tuple[str, str, int]] = []
+        for names in self.export.columns.values():
+            for name in names:
+                place, code = self.headers.place(name), self.headers.currency(name)
+                if place is not None and code:
+                    stated.append((code, self.headers.names[place], self.header.line))
+        found = self.placement.text(self.export.columns.get("currency", ()))
+        if found:
+            rows = self.connection.execute(
+                f"""SELECT upper({found[0]}) AS code, min(line) FROM {LOADED} WHERE {self.kept} AND code IS NOT NULL
+                GROUP BY code ORDER BY 2"""
+            ).fetchall()
+            stated += [(str(code), found[1], int(line)) for code, line in rows if str(code) not in ("-", "--")]
+        for code, column, line in stated:
+            seen = "CNY" if code in _YUAN else code
+            if seen != self.rules.currency:
+                self.faults.add("RC740", "refuse", line=line, column=column, found=seen, wanted=self.rules.currency)
+
+    def _log(self, salt: str) -> Log | None:
+        """Visits and orders of single customers."""
+        export = self.export
+        sheet = EVENT_SHEET if export.grain == "events" else ORDER_SHEET
+        placed = self._place(export.columns, self.constants, sheet)
+        if self.faults.refused():
+            return None
+        separator = self.header.separator
+        type_cells(self.connection, sheet, placed, self.rules.timezone, self.faults, separator=separator)
+        if self.faults.refused():
+            return None
+        if "channel" in placed.positions:
+            join_aliases(self.connection, self.channels, (), self.faults)
+        if export.grain == "orders":
+            return order_log(self.connection, export)
+        return event_log(self.connection, export, salt, self.faults)
 
     def _place(self, columns: Mapping[str, Sequence[str]], constants: Mapping[str, str], table: Table) -> HeaderMapping:
         """Make `raw` anew with one text column per canonical column that the file has."""
@@ -210,120 +288,92 @@ class _Shaper:
         for column in table.columns:
             if column.name in constants:
                 texts[column.name] = (quoted(constants[column.name]), column.name)
-            elif column.name == "date" and self.day:
-                texts["date"] = (quoted(self.day), "date")
-            elif column.name == "channel" and (told := self._channel()):
-                texts["channel"] = told
-            elif column.name in columns and (found := self._text(columns[column.name])):
-                texts[column.name] = found
+                continue
+            found: tuple[str, str] | None
+            if column.name == "channel":
+                found = self.placement.channel(self.branches)
+            elif column.name == "date" and not self._has("date") and "day_number" in columns:
+                found = self._numbered_day(columns["day_number"])
+            else:
+                found = self.placement.text(columns.get(column.name, ()))
+            if found is None:
+                continue
+            sql, printed = found
+            if column.type == "time" and self.export.timezone:
+                sql = f"CASE WHEN regexp_matches({sql}, {quoted(_CLOCK)}) THEN {sql} || 'Z' ELSE {sql} END"
+            texts[column.name] = (sql, printed)
+            before = [part for part in self.read.get(column.name, "").split(", ") if part]
+            self.read[column.name] = ", ".join(dict.fromkeys([*before, printed]))
         chosen = ", ".join(f"nullif(trim({sql}), '') AS c{place}" for place, (sql, _) in enumerate(texts.values()))
         self.connection.execute(
-            f"CREATE OR REPLACE TABLE {RAW} AS SELECT {chosen}, line FROM {LOADED} WHERE {self.kept}"
+            f"""CREATE OR REPLACE TABLE {RAW} AS WITH counted AS MATERIALIZED ({self.placement.rows(self.kept)})
+            SELECT {chosen}, line FROM counted"""
         )
         names = {name: printed for name, (_, printed) in texts.items()}
-        for name, printed in names.items():
-            if name not in constants:
-                before = [part for part in self.read.get(name, "").split(", ") if part]
-                self.read[name] = ", ".join(dict.fromkeys([*before, printed]))
         return HeaderMapping({name: place for place, name in enumerate(texts)}, names)
 
-    def _channel(self) -> tuple[str, str] | None:
-        """How the channel of a row is told: by the finest level of a tree, by a rule, or by a column."""
-        levels = self._levels()
-        if levels:
-            return self._finest(levels), self.headers.names[levels[-1]]
-        if self.export.rule:
-            columns = self.export.columns
-            given = {name: sql for name in SOURCE_FIELDS if (sql := self._text(columns.get(name, ())))}
-            if given:
-                printed = ", ".join(dict.fromkeys(name for _, name in given.values()))
-                return rule_sql(self.export.rule, {name: sql for name, (sql, _) in given.items()}), printed
-        return self._text(self.export.columns.get("channel", ()))
-
-    def _finest(self, levels: Sequence[int]) -> str:
-        """The finest level that says something; where two branches share that word, the whole path."""
-        told = [f"CASE WHEN lower(c{place}) NOT IN ({_SUMS}) THEN c{place} END" for place in levels]
-        finest = f"coalesce({', '.join(reversed(told))})"
-        path = f"concat_ws(' / ', {', '.join(told)})"
-        shared = self.connection.execute(
-            f"""SELECT {finest} AS f FROM {LOADED} WHERE {self.kept} AND f IS NOT NULL GROUP BY f
-            HAVING count(DISTINCT {path}) > 1"""
-        ).fetchall()
-        if not shared:
-            return finest
-        listed = ", ".join(quoted(str(row[0])) for row in sorted(shared))
-        return f"CASE WHEN {finest} IN ({listed}) THEN {path} ELSE {finest} END"
+    def _numbered_day(self, spellings: Sequence[str]) -> tuple[str, str] | None:
+        """SQL of the day whose number a column counts from the first day that the title states."""
+        found = self.placement.text(spellings)
+        days = title_days(self.header.above)
+        if found is None:
+            return None
+        if not 1 <= len(days) <= 2:
+            self.faults.add("RC747", "refuse", line=self.header.line, column=found[1])
+            return None
+        first: date = days[0]
+        return f"CAST(DATE '{first}' + TRY_CAST({found[0]} AS INTEGER) AS VARCHAR)", found[1]
 
     def _rows(self) -> pa.Table | None:
         """Rows of a table, one group per set of columns."""
         export, table = self.export, TABLES[self.export.table]
-        groups: list[tuple[Mapping[str, Sequence[str]], Mapping[str, str]]] = [(export.columns, export.constants)]
-        shared = {name: export.columns[name] for name in ("date", "market") if name in export.columns}
+        groups: list[tuple[Mapping[str, Sequence[str]], Mapping[str, str]]] = [(export.columns, self.constants)]
+        shared = {name: export.columns[name] for name in ("date", "day_number", "market") if name in export.columns}
         for also in export.also:
             present = {name: names for name, names in also.columns.items() if self.headers.first(names) is not None}
             if present:
-                groups.append(({**shared, **present}, {"channel": also.channel}))
-        parts = []
+                groups.append(({**shared, **present}, {**self.constants, "channel": also.channel}))
+        parts: list[pa.Table] = []
         for columns, constants in groups:
-            mapping = self._place(columns, constants, table)
+            mapping = self._place(columns, constants, _with_moments(table, export))
             lacking = [c.name for c in table.columns if c.key and c.required and c.name not in mapping.positions]
             for name in lacking:
                 self.faults.add("RC110", "refuse", column=name, header=", ".join(self.headers.names[:20]))
             measured = [name for name in mapping.positions if name in METRICS]
             if not lacking and (measured or table.name != "daily"):
                 self._typed(table, mapping, measured)
-                ordered = ", ".join(named(name) for name in table.names if name in mapping.positions)
-                parts.append(f"SELECT {ordered} FROM {TYPED} ORDER BY line")
             if self.faults.refused():
                 return None
-            parts[-1:] = [self.connection.sql(parts[-1]).to_arrow_table()] if parts else []
+            if measured or table.name != "daily":
+                ordered = ", ".join(named(name) for name in table.names if name in mapping.positions)
+                parts.append(self.connection.sql(f"SELECT {ordered} FROM {TYPED} ORDER BY line").to_arrow_table())
         if not parts:
+            self.faults.add("RC110", "refuse", column="visits", header=", ".join(self.headers.names[:20]))
             return None
         return parts[0] if len(parts) == 1 else _added(parts)
 
     def _typed(self, table: Table, mapping: HeaderMapping, measured: Sequence[str]) -> None:
         """Read the cells, join names, add parts, and check what is left."""
-        type_cells(self.connection, table, mapping, self.rules.timezone, self.faults)
+        meant, separator = _with_moments(table, self.export), self.header.separator
+        type_cells(self.connection, meant, mapping, self.rules.timezone, self.faults, separator=separator)
         if self.faults.refused():
             return
+        if self.export.date_from == "moment":
+            self.connection.execute(f"ALTER TABLE {TYPED} ALTER date TYPE DATE")
         if table.name == "daily":
             keys = [name for name in table.key if name in mapping.positions]
-            self._join_aliases(() if self.export.sums else keys)
+            join_aliases(self.connection, self.channels, () if self.export.sums else keys, self.faults)
             if self.export.sums:
                 self._add_up(keys, measured)
         check_rows(self.connection, table.name, self.rules, self.faults, whole=False)
-
-    def _join_aliases(self, keys: Sequence[str]) -> None:
-        """Write the channel's name for each of its aliases, unless both stand under one of `keys` on one day."""
-        known = {folded(alias): channel.channel_id for channel in self.channels for alias in channel.aliases}
-        rows = self.connection.execute(f"SELECT DISTINCT channel FROM {TYPED} WHERE channel IS NOT NULL").fetchall()
-        groups: dict[str, list[str]] = {}
-        for (name,) in sorted(rows):
-            groups.setdefault(known.get(folded(str(name)), str(name)), []).append(str(name))
-        rest = ", ".join(named(key) for key in keys if key != "channel")
-        for channel_id, names in groups.items():
-            if names == [channel_id]:
-                continue
-            listed, shown = ", ".join(quoted(name) for name in names), ", ".join(names)
-            clash = (
-                rest
-                and self.connection.execute(
-                    f"""SELECT 1 FROM {TYPED} WHERE channel IN ({listed}) GROUP BY {rest}
-                HAVING count(DISTINCT channel) > 1 LIMIT 1"""
-                ).fetchall()
-            )
-            if clash:
-                self.faults.add("RC701", "warning", column="channel", names=shown, channel=channel_id)
-            else:
-                self.connection.execute(f"UPDATE {TYPED} SET channel = ? WHERE channel IN ({listed})", [channel_id])
-                self.faults.add("RC702", "note", column="channel", names=shown, channel=channel_id)
 
     def _add_up(self, keys: Sequence[str], measured: Sequence[str]) -> None:
         """Add the rows of one key; daily visitors, which do not add, are given up where a key has several rows."""
         parts = ", ".join(named(key) for key in keys)
         sums = []
         for name in measured:
-            whole = f"sum({named(name)})"
+            # Parts in another order must give the same sum, or a second download would seem to differ.
+            whole = f"round(sum({named(name)}), 6)"
             if name == "visits" and self.export.counts not in ADDITIVE:
                 whole = f"CASE WHEN count(*) = 1 THEN {whole} END"
                 lost, line = self.connection.execute(
@@ -339,6 +389,14 @@ class _Shaper:
         )
 
 
+def _with_moments(table: Table, export: Export) -> Table:
+    """The table with moments for days, where the export states those."""
+    if export.date_from != "moment":
+        return table
+    columns = tuple(replace(one, type="time") if one.name == "date" else one for one in table.columns)
+    return replace(table, columns=columns)
+
+
 def _added(parts: Sequence[pa.Table]) -> pa.Table:
     """Groups of columns as one relation; what two groups say of one day and channel is added."""
     whole = pa.concat_tables(parts, promote_options="default")
@@ -346,17 +404,3 @@ def _added(parts: Sequence[pa.Table]) -> pa.Table:
     metrics = [name for name in whole.column_names if name not in keys]
     added = whole.group_by(keys, use_threads=False).aggregate([(name, "sum") for name in metrics])
     return added.rename_columns([name.removesuffix("_sum") for name in added.column_names]).select([*keys, *metrics])
-
-
-def _inside(text: str, path: Sequence[str]) -> str:
-    """A value inside nested JSON text: `.name` of an object, `[key]` of a list of {key, value} pairs."""
-    for step in path:
-        if step.startswith("["):
-            kinds = [f"{kind}_value" for kind in ("string", "int", "float", "double")]
-            value = ", ".join(f'"{kind}": "VARCHAR"' for kind in kinds)
-            pairs = f"""from_json({text}, '[{{"key": "VARCHAR", "value": {{{value}}}}}]')"""
-            found = f"list_filter({pairs}, lambda pair: pair.key = {quoted(step[1:-1])})[1].value"
-            text = f"coalesce({', '.join(f'{found}.{kind}' for kind in kinds)})"
-        else:
-            text = f"json_extract_string({text}, {quoted('$.' + step)})"
-    return text

@@ -166,7 +166,8 @@ class CaseFolder:
 
     def rules(self, today: date | None = None) -> Rules:
         """What files of this case are held to."""
-        return Rules(today or today_in(self.config.timezone), self.config.cadence, self.config.timezone)
+        config = self.config
+        return Rules(today or today_in(config.timezone), config.cadence, config.timezone, config.currency)
 
     def runs(self) -> tuple[Path, ...]:
         """Complete runs, oldest first, by number and not by clock."""

@@ -32,6 +32,11 @@ MONEY_SIGN = rf"(?i)({_WORDS}|[{SIGNS}元圆圓])"
 
 _PARTS = r"^(\d{4})(?:-|/|\.|年)?(\d{1,2})(?:-|/|\.|月)?(\d{1,2})日?"
 _MIDNIGHT = r"([ T]0?0:00(:00(\.0+)?)?)?"
+COMMA_UNSURE, POINT_UNSURE = r"[+-]?\d{1,3},\d{3}", r"[+-]?\d{1,3}(\.\d{3})+"
+"""What is a thousand in one country and a decimal in another ..."""
+COMMA_SHOWN = r"[+-]?\d{1,3}(,\d{3})+(,\d{3}|\.\d+)"
+POINT_SHOWN = r"[+-]?(\d+\.(\d{1,2}|\d{4,})|\d{4,}\.\d+)"
+"""... and what shows in which one a column was written."""
 DATE_FORMS: dict[str, str] = {
     "2025-09-03": rf"\d{{4}}-\d{{1,2}}-\d{{1,2}}{_MIDNIGHT}",
     "2025/9/3": rf"\d{{4}}/\d{{1,2}}/\d{{1,2}}{_MIDNIGHT}",
@@ -68,12 +73,15 @@ class ColumnForms:
         Whether full-width digits occur.
     grouped
         Whether `1,234` can only mean thousands.
+    pointed
+        Whether `1.234` can only be a decimal.
     """
 
     order: str = ""
     epoch_zone: str = ""
     wide: bool = False
     grouped: bool = True
+    pointed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +161,10 @@ def _number(column: Column, text: str, read: str, cell: str, forms: ColumnForms)
     bare = f"regexp_replace({read}, '[^0-9.+-]', '', 'g')"
     exponent = f"CASE WHEN regexp_matches({read}, '[万萬]') THEN 'e4' ELSE 'e8' END"
     grouped = f"WHEN {_matches(read, _GROUPED)} THEN TRY_CAST({bare} AS DOUBLE)" if forms.grouped else ""
+    unsure = "" if forms.pointed else f"WHEN {_matches(read, POINT_UNSURE)} THEN NULL"
     percent = f"WHEN {_matches(read, _PERCENT)} THEN TRY_CAST(concat({bare}, 'e-2') AS DOUBLE)"
     value = f"""CASE
+        {unsure}
         WHEN {_matches(read, _PLAIN)} THEN TRY_CAST({read} AS DOUBLE) + 0.0
         {grouped}
         WHEN {_matches(read, f"(?i){_MONEY}")} THEN TRY_CAST({bare} AS DOUBLE)
@@ -174,8 +184,9 @@ def _number(column: Column, text: str, read: str, cell: str, forms: ColumnForms)
         WHEN {_matches(cell, f"(?i){_MONEY}")} THEN 'RC152'
         WHEN {_matches(cell, _WAN)} THEN 'RC153'
         WHEN {_matches(cell, _PERCENT)} THEN 'RC183' END"""
-    sign = "-?" if signed else ""
-    return CellSql(_matches(text, f"{sign}({plain})"), f"TRY_CAST({text} AS DOUBLE) + 0.0", value, code)
+    usual = _matches(text, f"{'-?' if signed else ''}({plain})")
+    usual += "" if forms.pointed else f" AND NOT {_matches(text, POINT_UNSURE)}"
+    return CellSql(usual, f"TRY_CAST({text} AS DOUBLE) + 0.0", value, code)
 
 
 def date_form_sql(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -19,6 +19,7 @@ from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import BLANKS, Header, take_records
 from rechannel.source.layout import SAMPLE_ROWS, Record
 from rechannel.source.package import is_too_large, open_package, pieces, say_too_large
+from rechannel.source.progress import Progress, counted
 
 LONGEST_CELL = 32_767
 """Characters of a cell; Excel writes no longer ones."""
@@ -27,10 +28,12 @@ _MOST_COLUMNS = 16_384
 _LAST_SERIAL = 2_958_466
 _DAY = 86_400_000
 """Milliseconds."""
-_MAIN = {
+_MAIN = (
     "http://schemas.openxmlformats.org/spreadsheetml/2006/main",
     "http://purl.oclc.org/ooxml/spreadsheetml/main",
-}
+)
+_LOCAL = {f"{space} {name}": name for space in _MAIN for name in ("row", "c", "v", "t", "f", "rPh", "mergeCell")}
+"""Elements of a sheet that matter, by their full name."""
 _WORKSHEET = "/worksheet"
 _REFERENCE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
 _QUOTED = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
@@ -76,7 +79,13 @@ class _Odd:
 
 
 def load_workbook(
-    connection: duckdb.DuckDBPyConnection, path: Path, faults: FaultList, part: str, block: int | None
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    faults: FaultList,
+    part: str,
+    block: int | None,
+    preferred: Collection[str] = (),
+    progress: Progress | None = None,
 ) -> Header | None:
     """Read one sheet into `raw`.
 
@@ -88,6 +97,8 @@ def load_workbook(
     ----------
     part
         Name of the sheet; empty = the only visible one that holds a table.
+    preferred
+        Names of sheets; where several hold a table, the only one of these is read.
     """
     package = open_package(path, faults)
     if package is None:
@@ -95,12 +106,12 @@ def load_workbook(
     with package:
         try:
             book = _open_book(package)
-            sheet = _chosen(book, part, faults)
+            sheet = _chosen(book, part, faults, preferred)
             if sheet is None:
                 return None
             odd = _Odd()
             packed = path.stat().st_size
-            rows = _bounded(_rows(book, sheet.part, odd), packed)
+            rows = _bounded(_rows(book, sheet.part, odd, progress), packed)
             header = take_records(connection, rows, faults, exact=False, block=block)
         except _TooLargeError as found:
             say_too_large(found.size, packed, faults)
@@ -300,14 +311,16 @@ def _kind_of_format(number: int, code: str) -> str:
     return "clock" if clock else "percent" if "%" in bare else ""
 
 
-def _chosen(book: _Book, part: str, faults: FaultList) -> _Sheet | None:
-    """The sheet that is named, or the only visible one with a table."""
+def _chosen(book: _Book, part: str, faults: FaultList, preferred: Collection[str]) -> _Sheet | None:
+    """The sheet that is named, or the only visible one with a table, or the only preferred one of those."""
     if part:
         for sheet in book.sheets:
             if sheet.name == part:
                 return sheet
     visible = [sheet for sheet in book.sheets if sheet.is_visible]
     tables = visible if len(visible) == 1 else [sheet for sheet in visible if _holds_table(book, sheet)]
+    if len(tables) > 1:
+        tables = [sheet for sheet in tables if sheet.name in preferred] or tables
     if part or len(tables) > 1:
         listed = [sheet.name for sheet in (book.sheets if part else tables)]
         faults.add("RC145", "refuse", names=", ".join(listed)[:300])
@@ -352,10 +365,11 @@ def _filled(parts: Iterator[bytes]) -> Iterator[bytes]:
     yield rest
 
 
-def _rows(book: _Book, part: str, odd: _Odd) -> Iterator[Record]:
+def _rows(book: _Book, part: str, odd: _Odd, progress: Progress | None = None) -> Iterator[Record]:
     """Rows of one sheet that say something, in order."""
     reader = _SheetReader(book, odd)
-    for _ in _parse(_filled(pieces(book.package, part)), reader.parser):
+    whole = counted(pieces(book.package, part), book.package.getinfo(part).file_size, progress)
+    for _ in _parse(_filled(whole), reader.parser):
         yield from reader.done
         reader.done.clear()
 
@@ -368,6 +382,7 @@ class _SheetReader:
         self._book = book
         self._odd = odd
         self._row = 0
+        self._row_text = "0"
         self._last_row = 0
         self._column = -1
         self._cells: list[str] = []
@@ -384,12 +399,10 @@ class _SheetReader:
         self._columns: dict[str, int] = {}
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        space, _, local = name.rpartition(" ")
-        if space not in _MAIN:
-            return
+        local = _LOCAL.get(name)
         if local == "c":
             self._start_cell(attributes)
-        elif local in ("v", "t"):
+        elif local == "v" or local == "t":
             self._into = None if self._phonetic else self._value
         elif local == "f":
             self._formula = []
@@ -398,6 +411,7 @@ class _SheetReader:
             self._row = int(attributes.get("r", self._last_row + 1))
             if not self._last_row < self._row <= _MOST_ROWS:
                 raise _BrokenWorkbookError(f"row {self._row} behind row {self._last_row}")
+            self._row_text = str(self._row)
             self._column, self._cells = -1, []
         elif local == "rPh":
             self._phonetic += 1
@@ -405,17 +419,18 @@ class _SheetReader:
             self._odd.merged.append(attributes.get("ref", ""))
 
     def _start_cell(self, attributes: dict[str, str]) -> None:
-        reference = attributes.get("r", "")
+        reference = attributes.get("r")
         column = self._column + 1
-        if reference:
-            letters = reference.rstrip("0123456789")
-            if letters not in self._columns:
-                self._columns[letters] = _place(f"{letters}1")[1]
-            column = self._columns[letters]
-            if reference[len(letters) :] != str(self._row):
-                raise _BrokenWorkbookError(f"cell {reference[:20]} in row {self._row}")
+        if reference is not None:
+            letters = reference.removesuffix(self._row_text)
+            found = self._columns.get(letters)
+            if found is None:
+                if len(letters) == len(reference) or not letters.isalpha():
+                    raise _BrokenWorkbookError(f"cell {reference[:20]} in row {self._row}")
+                found = self._columns[letters] = _place(f"{letters}1")[1]
+            column = found
         if not self._column < column < _MOST_COLUMNS:
-            raise _BrokenWorkbookError(f"cell {reference[:20]} out of order")
+            raise _BrokenWorkbookError(f"cell {str(reference)[:20]} out of order")
         self._column = column
         self._kind = attributes.get("t", "n")
         self._style = attributes.get("s", "0")
@@ -426,12 +441,10 @@ class _SheetReader:
             self._into.append(data)
 
     def _end(self, name: str) -> None:
-        space, _, local = name.rpartition(" ")
-        if space not in _MAIN:
-            return
+        local = _LOCAL.get(name)
         if local == "c":
             self._end_cell()
-        elif local in ("v", "t", "f"):
+        elif local == "v" or local == "t" or local == "f":
             self._into = None
         elif local == "row":
             if self._cells:
@@ -441,7 +454,7 @@ class _SheetReader:
             self._phonetic -= 1
 
     def _end_cell(self) -> None:
-        text = "".join(self._value)
+        text = self._value[0] if len(self._value) == 1 else "".join(self._value)
         if not text:
             if self._formula is not None and self._kind != "str":
                 self._odd.formulas.append((self._row, self._column, "".join(self._formula)))
@@ -451,7 +464,8 @@ class _SheetReader:
             raise _BrokenWorkbookError(f"cell in row {self._row} with {len(cell):,} characters")
         cell = cell.strip(BLANKS)
         if cell:
-            self._cells.extend([""] * (self._column - len(self._cells)))
+            if self._column > len(self._cells):
+                self._cells.extend([""] * (self._column - len(self._cells)))
             self._cells.append(cell)
 
     def _shown(self, text: str) -> str:

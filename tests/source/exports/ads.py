@@ -29,8 +29,12 @@ def google(folder: Path, shop: MadeShop, encoding: str = "utf-8") -> list[Path]:
     return [put(folder / "Campaign report.csv", text, encoding)]
 
 
-def meta(folder: Path, shop: MadeShop) -> list[Path]:
-    """<account>-Campaigns-<first>-<last>.csv with a byte order mark: broken down by Day, a row of sums first."""
+def meta(folder: Path, shop: MadeShop, currency: str = "CNY") -> list[Path]:
+    """<account>-Campaigns-<first>-<last>.csv with a byte order mark: broken down by Day, a row of sums first.
+
+    The currency stands in the name of the column.
+    """
+    columns = [name.replace("(USD)", f"({currency})") for name in META_HEADER]
     rows: list[list[Cell]] = []
     span: list[Cell] = [shop.days[0].isoformat(), shop.days[-1].isoformat()]
     for day, moment in enumerate(shop.days):
@@ -38,7 +42,7 @@ def meta(folder: Path, shop: MadeShop) -> list[Path]:
         rows.append([*who, *_meta_figures(shop, [day]), moment.isoformat(), moment.isoformat()])
     sums: list[Cell] = ["", "", "", "", *_meta_figures(shop, range(len(shop.days))), *span]
     name = f"Rechannel-Campaigns-{shop.days[0]:%b-%-d-%Y}-{shop.days[-1]:%b-%-d-%Y}.csv"
-    return [put(folder / name, csv_text([META_HEADER, sums, *rows], end="\n"), "utf-8-sig")]
+    return [put(folder / name, csv_text([columns, sums, *rows], end="\n"), "utf-8-sig")]
 
 
 def _meta_figures(shop: MadeShop, days: range | list[int]) -> list[Cell]:

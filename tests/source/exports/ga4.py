@@ -147,7 +147,7 @@ def _events(shop: MadeShop) -> Iterator[dict[str, Any]]:
         source, medium, campaign = TAGS[session.channel]
         shared = {
             "user_pseudo_id": f"{session.person[1:]}.1741000000",
-            "ga_session_id": int(session.start.timestamp()) * 10 + session.number % 10,
+            "ga_session_id": int(session.start.timestamp()),
             "source": source,
             "medium": medium,
             "campaign": campaign,

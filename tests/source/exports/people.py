@@ -47,6 +47,7 @@ def sessions(shop: MadeShop) -> Iterator[Session]:
     number = 0
     for day, moment in enumerate(shop.days):
         midnight = datetime(moment.year, moment.month, moment.day, tzinfo=UTC) - CHINA
+        taken: set[tuple[str, int]] = set()
         for channel in CHANNELS:
             count, orders = int(shop.at("visits", channel, day)), int(shop.at("orders", channel, day))
             values = split(shop.at("gmv", channel, day), orders)
@@ -55,6 +56,9 @@ def sessions(shop: MadeShop) -> Iterator[Session]:
                 late = turn % 10 == 9
                 seconds = 86_100 if late else int(draw.integers(60, 85_000))
                 person = f"u{draw.integers(1, max(2, number)):07d}"
+                while (person, seconds) in taken:  # nobody starts two visits in one second
+                    seconds += 1
+                taken.add((person, seconds))
                 value = values[turn] if turn < orders else 0.0
                 yield Session(number, person, channel, midnight + timedelta(seconds=seconds), late, value)
 

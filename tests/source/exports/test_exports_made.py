@@ -9,39 +9,16 @@ import struct
 import xml.etree.ElementTree as ET
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from exports import ads, alimama, douyin, ga4, jd, matomo, pdd, sensors, shopify, snowplow, sycm, wechat, wecom
-from exports.shop import METRICS, Known, MadeShop, Metric, made_shop
+from exports.sets import SETS, SHOP, SMALL
+from exports.shop import METRICS, Known, Metric
 
 Rows = list[list[str]]
-SHOP = made_shop()
-SMALL = made_shop(days=40, scale=0.02)
-SETS: dict[str, tuple[Callable[[Path, MadeShop], list[Path]], Callable[[MadeShop], Known], MadeShop]] = {
-    "sycm": (sycm.write, sycm.known, SHOP),
-    "taobaoke": (alimama.commissions, alimama.commissions_known, SHOP),
-    "ga4": (ga4.write, ga4.known, SHOP),
-    "ga4_flat": (ga4.bigquery_flat, ga4.bigquery_known, SMALL),
-    "ga4_nested": (ga4.bigquery_nested, ga4.bigquery_known, SMALL),
-    "wechat": (wechat.write, wechat.known, SHOP),
-    "wechat_console": (wechat.write_console, wechat.known, SHOP),
-    "jd": (jd.write, jd.known, SHOP),
-    "pdd": (pdd.write, pdd.known, SHOP),
-    "douyin": (douyin.write, douyin.known, SHOP),
-    "wecom": (wecom.write, wecom.known, SHOP),
-    "sensors": (sensors.write, sensors.known, SHOP),
-    "sensors_events": (sensors.events, sensors.events_known, SMALL),
-    "matomo": (matomo.write, matomo.known, SHOP),
-    "matomo_visits": (matomo.visits_log, matomo.known, SMALL),
-    "snowplow": (snowplow.write, snowplow.known, SMALL),
-    "snowplow_events": (snowplow.events, snowplow.events_known, SMALL),
-    "shopify": (shopify.write, shopify.known, SMALL),
-    "ads": (ads.write, ads.known, SHOP),
-}
 
 
 def csv_rows(content: bytes, encoding: str = "utf-8", separator: str = ",") -> Rows:
@@ -282,7 +259,7 @@ def test_shopify_and_ads(tmp_path: Path) -> None:
     rows = table(csv_rows(path.read_bytes(), "utf-16", "\t"), ads.GOOGLE_HEADER, 3)
     days = [row for row in rows if not row["Day"].startswith("Total:")]
     assert figure(rows[-1]["Cost"]) == pytest.approx(sum(figure(row["Cost"]) for row in days))
-    (path,) = ads.meta(tmp_path, SHOP)
+    (path,) = ads.meta(tmp_path, SHOP, "USD")
     total, *rows = table(csv_rows(path.read_bytes(), "utf-8-sig"), ads.META_HEADER)
     column = "Amount spent (USD)"
     assert figure(total[column]) == pytest.approx(sum(figure(row[column]) for row in rows))

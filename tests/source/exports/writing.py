@@ -48,8 +48,46 @@ def percent(part: float, whole: float, decimals: int = 2) -> str:
     return f"{100 * part / whole:.{decimals}f}%" if whole else "-"
 
 
-def write_xlsx(path: Path, rows: Sequence[Row], sheet: str = "Sheet1", merged: Sequence[str] = ()) -> Path:
-    """A minimal workbook of one sheet: text inline, numbers as numbers, no styles."""
+def write_xlsx(
+    path: Path,
+    rows: Sequence[Row],
+    sheet: str = "Sheet1",
+    merged: Sequence[str] = (),
+    more: Mapping[str, Sequence[Row]] | None = None,
+) -> Path:
+    """A minimal workbook: text inline, numbers as numbers, no styles; `more` sheets stand behind the first."""
+    sheets = {sheet: rows, **(more or {})}
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    links = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    spans = "".join(f'<mergeCell ref="{span}"/>' for span in merged)
+    spans = f'<mergeCells count="{len(merged)}">{spans}</mergeCells>' if merged else ""
+    numbers = range(1, len(sheets) + 1)
+    overrides = "".join(
+        f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{kind}.worksheet+xml"/>' for n in numbers
+    )
+    related = "".join(
+        f'<Relationship Id="rId{n}" Type="{links}/worksheet" Target="worksheets/sheet{n}.xml"/>' for n in numbers
+    )
+    listed = "".join(f'<sheet name="{escape(name)}" sheetId="{n}" r:id="rId{n}"/>' for n, name in enumerate(sheets, 1))
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types">'
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>{overrides}</Types>',
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships">'
+        f'<Relationship Id="rId1" Type="{links}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">{related}</Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{links}"><sheets>{listed}</sheets></workbook>',
+    }
+    for n, page in enumerate(sheets.values(), 1):
+        body = f"<sheetData>{_sheet_rows(page)}</sheetData>{spans if n == 1 else ''}"
+        parts[f"xl/worksheets/sheet{n}.xml"] = f'<worksheet xmlns="{main}">{body}</worksheet>'
+    start = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
+    return write_zip(path, {name: (start + text).encode() for name, text in parts.items()})
+
+
+def _sheet_rows(rows: Sequence[Row]) -> str:
     body = []
     for line, row in enumerate(rows, 1):
         cells = []
@@ -60,28 +98,7 @@ def write_xlsx(path: Path, rows: Sequence[Row], sheet: str = "Sheet1", merged: S
             elif cell is not None:
                 cells.append(f'<c r="{place}"><v>{cell!r}</v></c>')
         body.append(f'<row r="{line}">{"".join(cells)}</row>')
-    spans = "".join(f'<mergeCell ref="{span}"/>' for span in merged)
-    spans = f'<mergeCells count="{len(merged)}">{spans}</mergeCells>' if merged else ""
-    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    links = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    package = "http://schemas.openxmlformats.org/package/2006"
-    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-    parts = {
-        "[Content_Types].xml": f'<Types xmlns="{package}/content-types">'
-        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>'
-        f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{kind}.worksheet+xml"/></Types>',
-        "_rels/.rels": f'<Relationships xmlns="{package}/relationships">'
-        f'<Relationship Id="rId1" Type="{links}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">'
-        f'<Relationship Id="rId1" Type="{links}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
-        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{links}"><sheets>'
-        f'<sheet name="{escape(sheet)}" sheetId="1" r:id="rId1"/></sheets></workbook>',
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{"".join(body)}</sheetData>'
-        f"{spans}</worksheet>",
-    }
-    start = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
-    return write_zip(path, {name: (start + text).encode() for name, text in parts.items()})
+    return "".join(body)
 
 
 def write_zip(path: Path, parts: Mapping[str, bytes]) -> Path:

@@ -1,0 +1,81 @@
+"""Names under which exports mention one entry become one channel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from rechannel.source.cells import TYPED
+from rechannel.source.engine import named, quoted
+from rechannel.source.faultlist import FaultList
+from rechannel.vocabulary.channel import Channel, folded
+
+_FORMERLY = re.compile(r"\((?:原|formerly).+\)$")
+"""`关键词推广(原直通车)`: a product states the former name of an entry behind the new one."""
+
+
+def channel_of(name: str, known: Mapping[str, str]) -> str:
+    """The channel that a name means, else the name without its former one.
+
+    Parameters
+    ----------
+    known
+        As `names_of` gives it.
+
+    Examples
+    --------
+    >>> channel_of("直通车", names_of([Channel("关键词推广", aliases=("直通车",))]))
+    '关键词推广'
+    >>> channel_of("全站推(原货品推)", {})
+    '全站推'
+    """
+    spelling = folded(name)
+    newest = _FORMERLY.sub("", spelling)
+    if spelling in known or newest in known:
+        return known.get(spelling) or known[newest]
+    return name if newest == spelling else re.split(r"\s*[(（](?:原|formerly)", name)[0]
+
+
+def names_of(channels: Sequence[Channel]) -> dict[str, str]:
+    """Folded name or alias -> channel; the first of `channels` that claims a name has it."""
+    found: dict[str, str] = {}
+    for channel in channels:
+        for name in (channel.channel_id, *channel.aliases):
+            found.setdefault(folded(name), channel.channel_id)
+    return found
+
+
+def join_aliases(
+    connection: duckdb.DuckDBPyConnection, channels: Sequence[Channel], keys: Sequence[str], faults: FaultList
+) -> None:
+    """Write the channel's name for each of its aliases in `typed`.
+
+    Parameters
+    ----------
+    keys
+        Two names that stand under one of them on one day are two entries and stay apart; empty = they are joined.
+    """
+    rows = connection.execute(f"SELECT DISTINCT channel FROM {TYPED} WHERE channel IS NOT NULL").fetchall()
+    known = names_of(channels)
+    groups: dict[str, list[str]] = {}
+    for (name,) in sorted(rows):
+        groups.setdefault(channel_of(str(name), known), []).append(str(name))
+    rest = ", ".join(named(key) for key in keys if key != "channel")
+    for channel_id, names in groups.items():
+        if names == [channel_id]:
+            continue
+        listed, shown = ", ".join(quoted(name) for name in names), ", ".join(names)
+        clash = (
+            rest
+            and connection.execute(
+                f"""SELECT 1 FROM {TYPED} WHERE channel IN ({listed}) GROUP BY {rest}
+                HAVING count(DISTINCT channel) > 1 LIMIT 1"""
+            ).fetchall()
+        )
+        if clash:
+            faults.add("RC701", "warning", column="channel", names=shown, channel=channel_id)
+        else:
+            connection.execute(f"UPDATE {TYPED} SET channel = ? WHERE channel IN ({listed})", [channel_id])
+            faults.add("RC702", "note", column="channel", names=shown, channel=channel_id)

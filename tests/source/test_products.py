@@ -1,0 +1,514 @@
+"""The exports of each product: what is read of them is what they tell, and each question is answered or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from exports import ads, shopify, sycm, wecom
+from exports.sets import SETS
+from exports.shop import METRICS, Known, MadeShop, made_shop
+from exports.writing import Cell, write_xlsx
+
+from rechannel.case import open_case
+from rechannel.cli.main import run
+from rechannel.source.assemble import Assembly, assemble
+from rechannel.source.checks import Rules
+from rechannel.source.engine import locked_engine
+from rechannel.source.export import DateFrom
+from rechannel.source.faultlist import FaultList
+from rechannel.source.filedays import stated_day
+from rechannel.source.headers import Product
+from rechannel.source.imports import Imports, new_from_files
+from rechannel.source.products import parse_product, products_with, shipped_products
+from rechannel.source.read import load_raw
+from rechannel.vocabulary.channel import WHOLE_SHOP, Channel
+from rechannel.vocabulary.errors import CallError, FileRefused
+from rechannel.vocabulary.estimate import Quantity
+
+RULES = Rules(date(2025, 12, 31), currency="CNY")
+CENT = 0.0051
+"""Money is stated in cents; a sum of parts may be off by half of one."""
+SHORT = {"sycm": made_shop(days=42), "wechat": made_shop(days=29), "jd": made_shop(days=29)}
+"""生意参谋 past both of its renamings; the others as many days as a closure needs."""
+COUNTED = {
+    "sessions": "sessions",
+    "daily visitors": "visitors",
+    "viewers": "viewers",
+    "clicks": "clicks",
+    "opens": "opens",
+    "page views": "page_views",
+    "customers added": "additions",
+}
+ORDER_EVENT = """
+product = "sensors"
+
+[[export]]
+id = "events"
+order_events = ["payOrder"]
+
+[export.columns]
+order_id = ["properties.order_id"]
+value = ["properties.order_amount"]
+"""
+"""All that a shop has to say about its own event."""
+
+
+def made_set(name: str, folder: Path) -> tuple[MadeShop, Known, list[Path]]:
+    """The files of a product's user below `folder`, what they tell, and the mapping file that the user has to write."""
+    write, tell, shop = SETS[name]
+    shop = SHORT.get(name, made_shop(days=29, scale=0.02) if name == "ga4_nested" else shop)
+    (folder / "files").mkdir()
+    write(folder / "files", shop)
+    mappings = []
+    if name == "sensors_events":
+        mappings.append(folder / "own.toml")
+        mappings[0].write_text(ORDER_EVENT, encoding="utf-8")
+    return shop, tell(shop), mappings
+
+
+def assembled(folder: Path, mappings: Sequence[Path] = (), channels: Sequence[Channel] = ()) -> Assembly:
+    return assemble([folder], RULES, products=products_with(mappings), channels=channels)
+
+
+def series_of(made: Assembly) -> dict[tuple[str, str], dict[date, float]]:
+    """(channel, metric) -> day -> figure that is stated."""
+    found: dict[tuple[str, str], dict[date, float]] = {}
+    for row in made.tables["daily"].relation.to_pylist():
+        for metric in METRICS:
+            if row.get(metric) is not None:
+                found.setdefault((row["channel"], metric), {})[row["date"]] = row[metric]
+    return found
+
+
+ONE_FILE_PER_DAY = (*SHORT, "ga4_nested")
+"""Slow to write and to read: tested once, on the way to a closure."""
+
+
+def check_known(made: Assembly, known: Known, shop: MadeShop) -> None:
+    """Every series that the files tell is read as it is, and no other figure; columns that tempt are left."""
+    read = series_of(made)
+    wanted = {
+        (channel, metric): {day: value for day, value in zip(shop.days, series, strict=True) if value is not None}
+        for metric, channels in [*known.by_channel.items(), *((m, {WHOLE_SHOP: s}) for m, s in known.by_shop.items())]
+        for channel, series in channels.items()
+    }
+    for (channel, metric), series in wanted.items():
+        got = read.get((channel, metric), {})
+        if not any(series.values()):
+            assert not any(got.values())
+            continue
+        assert set(got) == set(series), (channel, metric)
+        allowed = CENT if metric in ("gmv", "refunds", "cost") else 0
+        assert all(abs(got[day] - value) <= allowed for day, value in series.items()), (channel, metric)
+    assert [key for key, series in read.items() if key not in wanted and any(series.values())] == []
+    assert made.counts == (COUNTED[known.visits_are] if {"visits"} & {*known.by_channel, *known.by_shop} else "")
+    assert not [file for file in made.files if file.unplaced]
+    assert not [fault for fault in made.faults if fault.code == "RC730"], "a column that the mapping file does not know"
+    for column, metric in known.tempting.items():
+        of = {origin.label for origin in made.origins if origin.metric == metric}
+        for file in made.files:
+            columns = {name for names in file.read.values() for name in names.split(", ")}
+            assert file.label not in of or column not in file.read.get(metric, "").split(", ")
+            assert column not in file.header or column in {*file.left, *columns}
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if name not in ONE_FILE_PER_DAY])
+def test_what_is_known_is_read_and_nothing_else(name: str, tmp_path: Path) -> None:
+    shop, known, mappings = made_set(name, tmp_path)
+    check_known(assembled(tmp_path / "files", mappings), known, shop)
+
+
+ANSWERED: dict[str, str] = {
+    "sycm": "visits orders gmv new_customers",
+    "taobaoke": "visits orders gmv",
+    "ga4": "visits orders gmv",
+    "ga4_flat": "visits orders gmv",
+    "ga4_nested": "visits orders gmv",
+    "wechat": "visits",
+    "wechat_console": "visits",
+    "jd": "visits orders gmv",
+    "pdd": "",
+    "douyin": "visits orders gmv",
+    "wecom": "visits",
+    "sensors": "visits orders gmv",
+    "sensors_events": "visits orders gmv",
+    "matomo": "visits orders gmv",
+    "matomo_visits": "visits orders gmv",
+    "snowplow": "visits",
+    "snowplow_events": "visits orders gmv",
+    "shopify": "visits orders gmv",
+    "ads": "",
+}
+"""Set -> metrics whose net loss a closure states; the others are refused, all of them where no visits are known."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETS)
+def test_new_check_and_closure(name: str, tmp_path: Path) -> None:
+    shop, known, mappings = made_set(name, tmp_path)
+    folder = tmp_path / "case"
+    _, made = new_from_files(folder, Imports([tmp_path / "files"], {}, mappings=mappings))
+    check_known(made, known, shop)
+    assert run(["check", str(folder)]) == 0
+    case = open_case(folder)
+    listed = [name for name in case.panel.channels if name != "(other)"]
+    answer = case.closure(listed[-1], shop.days[-1] + timedelta(days=1), (30,))
+    answered = {row.metric for row in answer.estimates if isinstance(row.value, Quantity)}
+    wanted = {f"net_loss_{metric}" for metric in ANSWERED[name].split()}
+    asked = {f"net_loss_{metric}" for metric in ("visits", "orders", "gmv", "new_customers", "margin")}
+    assert answered & asked == wanted
+    assert ("visits_removed" in answered) == bool(wanted)
+    if not wanted:
+        assert answer.refusal is not None
+        assert answer.refusal.code == "no_visits"
+    told = {metric.removeprefix("net_loss_") for metric in wanted}
+    assert told <= {*known.by_channel, *known.by_shop}
+
+
+def test_the_events_of_a_shop_are_named_by_its_user(tmp_path: Path) -> None:
+    made_set("sensors_events", tmp_path)
+    made = assembled(tmp_path / "files")
+    assert "orders" not in made.tables["daily"].relation.column_names
+    (note,) = (fault for fault in made.faults if fault.code == "RC745")
+    assert "payOrder" in note.args["events"]
+    changed = {fault.args["channels"] for fault in made.faults if fault.code == "RC738"}
+    assert changed == {"recall_list", "search"}, "kinds whose scene values were split or mean another page now"
+    own = assembled(tmp_path / "files", [tmp_path / "own.toml"])
+    assert own.labels == ("sensors/events@1 (own.toml)",)
+    assert set(own.tables["touches"].relation["event"].unique().to_pylist()) == {"visit", "order"}
+
+
+def test_rest_and_withheld_rows_are_said(tmp_path: Path) -> None:
+    made_set("ga4", tmp_path)
+    said = {fault.code: fault.args for fault in assembled(tmp_path / "files").faults}
+    assert said["RC742"] == {"names": "(other)", "share": "1.0%"}
+    assert said["RC743"]["channels"] == "Affiliates"
+
+
+def test_an_exploration_that_was_cut_is_said(tmp_path: Path) -> None:
+    made_set("ga4", tmp_path)
+    path = tmp_path / "files" / "Free form 1.csv"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-40]), encoding="utf-8")
+    cut = [fault for fault in assembled(tmp_path / "files").faults if fault.code == "RC741"]
+    assert {fault.column for fault in cut} == {"Transactions", "Purchase revenue", "Refund amount"}
+
+
+TITLE = "统计日期：2025-03-03 ~ 2025-03-03"
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "titles", "stated"),
+    [
+        ("file_name", "流量来源-2025-03-03_2025-03-03 (1).xls", ("店铺流量来源",), "2025-03-03"),
+        ("file_name", "流量来源_20250303.xlsx", (TITLE, "下载时间：2025-07-01 10:00"), "2025-03-03"),
+        ("file_name", "renamed.xls", (TITLE,), "2025-03-03"),
+        ("file_name", "日报_20250701_20250303.xlsx", (TITLE,), "2025-03-03"),
+        ("title", "日报_20250701.xlsx", (TITLE,), "2025-03-03"),
+        ("title", "流量来源_20250303.xlsx", (), "2025-03-03"),
+        ("file_name", "流量来源_20250304.xls", (TITLE,), "RC737"),
+        ("file_name", "流量来源_20250303.xls", ("2025-03-01 ~ 2025-03-31",), "RC737"),
+        ("file_name", "流量来源_20250301_20250331.xls", (), "RC718"),
+        ("title", "日报.xlsx", ("2025年3月1日至2025年3月31日",), "RC718"),
+        ("file_name", "流量来源.xls", ("店铺流量来源", "导出于 2025-03-03"), "RC717"),
+    ],
+)
+def test_the_day_of_a_file(place: DateFrom, name: str, titles: tuple[str, ...], stated: str) -> None:
+    faults = FaultList(name)
+    day = stated_day(place, titles, "daily", faults)
+    assert stated == (day.isoformat() if day else faults.refused()[0].code)
+
+
+def test_the_week_of_a_file() -> None:
+    faults = FaultList("流量来源_20250303_20250309.xls")
+    assert stated_day("file_name", (), "weekly", faults) == date(2025, 3, 3)
+
+
+def test_a_renamed_file_of_one_day(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (first,) = sycm.sources(folder, made_shop(days=1))
+    days = rows_csv("统计日期,流量来源,来源明细,访客数,支付金额", lambda day: f"{day},平台流量,手淘搜索,9{day.day},1")
+    (folder / "来源.csv").write_text(days, encoding="utf-8")
+    first.rename(folder / "renamed.xls")
+    assert sum(row.rows for row in assembled(folder).files) == 30 + 7
+    (folder / "renamed.xls").rename(folder / "无线店铺流量来源-2025-05-05_2025-05-05.xls")
+    with pytest.raises(FileRefused) as refused:
+        assembled(folder)
+    assert [(fault.code, fault.args["days"]) for fault in refused.value.faults] == [("RC737", "2025-05-05")]
+
+
+def test_a_period_without_days_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "店铺来源_流量来源__20250301_20250331.csv"
+    path.write_text("一级来源,二级来源,访客数,成交金额\n站内免费,搜索,900,100\n", encoding="utf-8")
+    with pytest.raises(FileRefused) as refused:
+        assembled(tmp_path)
+    assert [fault.code for fault in refused.value.faults] == ["RC718"]
+    path.rename(tmp_path / "店铺来源.csv")
+    with pytest.raises(FileRefused) as refused:
+        assembled(tmp_path)
+    assert [fault.code for fault in refused.value.faults] == ["RC717"]
+
+
+def rows_csv(header: str, line: Callable[[date], str], days: int = 30, above: str = "") -> str:
+    first = date(2025, 3, 3)
+    return above + "\n".join([header, *(line(first + timedelta(days=day)) for day in range(days))]) + "\n"
+
+
+def test_numbered_days_count_from_the_title(tmp_path: Path) -> None:
+    above = "# Traffic acquisition\n# Start date: 20250303\n# End date: 20250401\n"
+    header = "Session default channel group,Nth day,Sessions"
+    text = rows_csv(header, lambda day: f"Direct,{(day - date(2025, 3, 3)).days:04d},5{day.day}", above=above)
+    (tmp_path / "data-export.csv").write_text(text, encoding="utf-8")
+    days = assembled(tmp_path).tables["daily"].relation["date"].to_pylist()
+    assert (days[0], days[-1]) == (date(2025, 3, 3), date(2025, 4, 1))
+    (tmp_path / "data-export.csv").write_text(text.removeprefix(above), encoding="utf-8")
+    with pytest.raises(FileRefused) as refused:
+        assembled(tmp_path)
+    assert "RC747" in {fault.code for fault in refused.value.faults}
+
+
+def test_money_in_another_currency_is_refused(tmp_path: Path) -> None:
+    shop = made_shop(days=30)
+    ads.google(tmp_path, shop)
+    ads.meta(tmp_path, shop, "USD")
+    with pytest.raises(FileRefused) as refused:
+        assembled(tmp_path)
+    (fault,) = refused.value.faults
+    assert (fault.code, fault.column, fault.args) == ("RC740", "Amount spent (USD)", {"found": "USD", "wanted": "CNY"})
+    with pytest.raises(FileRefused, match=r"in CNY, the case is in USD"):
+        assemble([tmp_path], replace(RULES, currency="USD"), products=shipped_products())
+    with pytest.raises(FileRefused, match="RC740"):
+        new_from_files(tmp_path / "case", Imports([tmp_path], {}), currency="EUR")
+    orders = tmp_path / "shop"
+    orders.mkdir()
+    (path,) = shopify.orders(orders, made_shop(days=30, scale=0.02))
+    path.write_text(path.read_text(encoding="utf-8").replace(",CNY,", ",HKD,", 1), encoding="utf-8")
+    with pytest.raises(FileRefused, match="HKD"):
+        assembled(orders)
+
+
+def test_an_ad_report_without_days_is_refused(tmp_path: Path) -> None:
+    header = "Campaign name,Impressions,Amount spent (CNY),Reporting starts,Reporting ends"
+    path = tmp_path / "meta.csv"
+    path.write_text(f"{header}\nA,100,5.5,2025-03-01,2025-03-31\n", encoding="utf-8")
+    with pytest.raises(FileRefused) as refused:
+        assembled(tmp_path)
+    assert [(fault.code, fault.line) for fault in refused.value.faults] == [("RC718", 2)]
+    path.write_text(rows_csv(header, lambda day: f"A,100,5.5,{day},{day}"), encoding="utf-8")
+    assert sum(series_of(assembled(tmp_path))["A", "cost"].values()) == pytest.approx(165)
+    path.write_text("Campaign,Currency code,Cost,Impr.,Clicks\nA,CNY,5.5,100,7\n", encoding="utf-8")
+    with pytest.raises(FileRefused, match="RC110"):
+        assembled(tmp_path)
+
+
+def test_figures_in_units_of_ten_thousand(tmp_path: Path) -> None:
+    header = "统计日期,店铺访客数,成交订单数,成交金额(万元)"
+    (tmp_path / "流量看板.csv").write_text(rows_csv(header, lambda day: f"{day},900,30,1.25"), encoding="utf-8")
+    made = assembled(tmp_path)
+    assert set(series_of(made)[WHOLE_SHOP, "gmv"].values()) == {12500.0}
+
+
+def test_one_download_in_two_files(tmp_path: Path) -> None:
+    shop = made_shop(days=40)
+    wecom.codes(tmp_path, shop)
+    (path,) = tmp_path.glob("*.csv")
+    whole = series_of(assembled(tmp_path))
+    head, *lines = path.read_text(encoding="gb18030").splitlines(keepends=True)
+    (tmp_path / "again.csv").write_text(head + "".join(lines[70:]), encoding="gb18030")
+    made = assembled(tmp_path)
+    assert series_of(made) == whole
+    assert made.tables["daily"].duplicates == 30 * 7
+    twins = tmp_path / f"{path.stem} (1).csv"
+    twins.write_bytes(path.read_bytes())
+    assert [file.candidates for file in assembled(tmp_path).files if file.unplaced == "twice"] == [(twins.name,)]
+    twins.unlink()
+    changed = lines[70].replace(lines[70].split(",")[3], "99999")
+    (tmp_path / "again.csv").write_text(head + changed + "".join(lines[71:]), encoding="gb18030")
+    with pytest.raises(FileRefused) as refused:
+        assembled(tmp_path)
+    (fault,) = refused.value.faults
+    assert fault.code == "RC732"
+    assert {fault.args["file"], fault.args["other"]} == {"again.csv", path.name}
+    assert fault.args["count"] == "1"
+
+
+def test_a_member_twice_is_said(tmp_path: Path) -> None:
+    shop = made_shop(days=30)
+    first, *_ = wecom.behaviour(tmp_path, shop)
+    assert not [fault for fault in assembled(tmp_path).faults if fault.code == "RC750"]
+    (tmp_path / "copy.json").write_text(first.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert [fault.args["count"] for fault in assembled(tmp_path).faults if fault.code == "RC750"] == ["30"]
+
+
+def test_a_session_over_midnight_is_one_visit_in_two_files(tmp_path: Path) -> None:
+    header = "event_name,event_timestamp,user_pseudo_id,ga_session_id,source,medium,transaction_id,purchase_revenue\n"
+    first, day = 1_740_931_200_000_000, 86_400_000_000  # 2025-03-03 00:00 in China, microseconds
+    events = []
+    for number in range(30):
+        midnight, late = first + number * day, f"u{number},7"
+        events += [(midnight + day // 2 + n, f"page_view,{{}},v{number}{n},{n},(direct),(none),,") for n in range(5)]
+        events.append((midnight + day // 2, "page_view,{},,,google,organic,,"))  # consent refused
+        if number:
+            events.append((midnight - 60_000_000, f"page_view,{{}},{late},google,organic,,"))
+            events.append((midnight + 5_000_000, f"page_view,{{}},{late},,,,"))
+            events += [(midnight + 6_000_000 + n, f"purchase,{{}},{late},,,T{number},10") for n in range(2)]  # reloaded
+    for name, keep in (("a", lambda at: at < first + 15 * day), ("b", lambda at: at >= first + 15 * day)):
+        lines = [line.format(at) + "\n" for at, line in events if keep(at)]
+        (tmp_path / f"bquxjob_{name}.csv").write_text(header + "".join(lines))
+    made = assembled(tmp_path)
+    read = series_of(made)
+    search = {metric: read["Organic Search", metric] for metric in ("visits", "orders", "gmv")}
+    assert [sum(series.values()) for series in search.values()] == [29, 29, 290]
+    assert (search["visits"][date(2025, 3, 3)], search["orders"][date(2025, 3, 3)]) == (1, 0)
+    assert sum(read["Direct", "visits"].values()) == 30 * 5
+    assert any(fault.code == "RC704" for fault in made.faults)
+
+
+def test_branches_that_share_a_word_have_one_name_on_every_day(tmp_path: Path) -> None:
+    header = "时间,一级来源,二级来源,访客数,成交金额"
+    two = rows_csv(header, lambda day: f"{day},广告流量,其他,5,1\n{day},平台流量,搜索,9,1")
+    (tmp_path / "店铺来源.csv").write_text(two, encoding="utf-8")
+    lines = "2025-05-01,广告流量,其他,5,1\n2025-05-01,平台流量,其他,4,1\n"
+    (tmp_path / "店铺来源_5.csv").write_text(f"{header}\n{lines}", encoding="utf-8")
+    read = series_of(assembled(tmp_path))
+    assert len(read["广告流量 / 其他", "visits"]) == 31
+    assert len(read["平台流量 / 其他", "visits"]) == 1
+    assert ("其他", "visits") not in read
+
+
+def test_daily_visitors_and_sessions_never_mix(tmp_path: Path) -> None:
+    pages = rows_csv("日期,渠道活码名称,新增客户数,净增客户数", lambda day: f"{day},海报,3{day.day},1")
+    (tmp_path / "codes.csv").write_text(pages, encoding="utf-8")
+    sessions = rows_csv("Session default channel group,Date,Sessions", lambda day: f"Direct,{day:%Y%m%d},9{day.day}")
+    (tmp_path / "data-export.csv").write_text(sessions, encoding="utf-8")
+    made = assembled(tmp_path)
+    assert any(fault.code == "RC708" for fault in made.faults)
+    assert len({channel for channel, metric in series_of(made) if metric == "visits"}) == 1
+
+
+def test_one_workbook_of_several_views_gives_the_one_that_is_named(tmp_path: Path) -> None:
+    views: dict[str, list[list[Cell]]] = {
+        sheet: [["一级来源", "二级来源", "访客数", sheet], ["平台流量", "搜索", "100", ""]]
+        for sheet in ("分载体流量来源", "全店流量来源", "经营优势来源渠道")
+    }
+    first, *others = views
+    path = write_xlsx(tmp_path / "流量来源.xlsx", views[first], first, more={name: views[name] for name in others})
+    with locked_engine([path]) as connection:
+        header = load_raw(connection, path, FaultList(path.name), preferred=["全店流量来源"])
+        assert header is not None
+        assert header.names[-1] == "全店流量来源"
+        faults = FaultList(path.name)
+        assert load_raw(connection, path, faults) is None
+        assert [fault.code for fault in faults.refused()] == ["RC145"]
+
+
+MINE = """
+product = "mine"
+[names]
+en = "Mine"
+zh-Hans = "我的"
+zh-Hant = "我的"
+[[export]]
+id = "a"
+needs = [["Tag"], ["Hits"], ["Zone"]]
+[export.names]
+en = "A"
+zh-Hans = "甲"
+zh-Hant = "甲"
+[export.columns]
+date = ["Zone"]
+channel = ["Tag"]
+visits = ["Hits"]
+"""
+
+
+def test_a_file_nobody_knows_is_listed_and_a_mapping_file_makes_it_known(tmp_path: Path) -> None:
+    folder, own = tmp_path / "files", tmp_path / "mine.toml"
+    folder.mkdir()
+    (folder / "hits.csv").write_text(rows_csv("Tag,Hits,Zone", lambda day: f"app,1{day.day},{day}"), encoding="utf-8")
+    with pytest.raises(CallError, match=r"RC711.*hits\.csv: Tag, Hits, Zone"):
+        assembled(folder)
+    wecom.codes(folder, made_shop(days=30))
+    (left,) = (file for file in assembled(folder).files if file.unplaced)
+    assert (left.file, left.unplaced, left.header) == ("hits.csv", "unknown", ("Tag", "Hits", "Zone"))
+    own.write_text(MINE, encoding="utf-8")
+    made = assembled(folder, [own])
+    assert "mine/a@1 (mine.toml)" in made.labels
+
+
+def test_two_mapping_files_that_fit_equally_well(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "hits.csv").write_text(
+        rows_csv("Tag,Hits,Zone", lambda day: f"app,1,{day}"), encoding="utf-8"
+    )
+    wecom.codes(tmp_path / "files", made_shop(days=30))
+    own = [tmp_path / "one.toml", tmp_path / "two.toml"]
+    own[0].write_text(MINE, encoding="utf-8")
+    own[1].write_text(MINE.replace('"mine"', '"other"'), encoding="utf-8")
+    (left,) = (file for file in assembled(tmp_path / "files", own).files if file.unplaced)
+    assert (left.unplaced, left.candidates) == ("several", ("mine/a@1 (one.toml)", "other/a@1 (two.toml)"))
+
+
+def test_the_user_stands_in_place_of_a_shipped_export(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    wecom.codes(tmp_path / "files", made_shop(days=30))
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'product = "wecom"\n[[export]]\nid = "codes"\n[export.columns]\nchannel = ["渠道活码ID"]\n', encoding="utf-8"
+    )
+    made = assembled(tmp_path / "files", [own])
+    assert {channel for channel, _ in series_of(made)} == {str(1001 + turn) for turn in range(7)}
+    assert made.labels == ("wecom/codes@1 (own.toml)",)
+    whole = MINE.replace('"mine"', '"wecom"').replace('"a"', '"codes"')
+    own.write_text(whole, encoding="utf-8")
+    with pytest.raises(CallError, match="RC711"):  # the shipped one is gone, and the user's asks for other columns
+        assembled(tmp_path / "files", [own])
+
+
+def test_an_alias_of_the_user_wins(tmp_path: Path) -> None:
+    wecom.codes(tmp_path, made_shop(days=30))
+    made = assembled(tmp_path, channels=[Channel("码", aliases=("门店台卡", "包裹卡"))])
+    known = {channel for channel, _ in series_of(made)}
+    assert "码" in known
+    assert not {"门店台卡", "包裹卡"} & known
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (MINE.replace("needs =", "need ="), "export[1].need"),
+        (MINE.replace('visits = ["Hits"]', 'hits = ["Hits"]'), "export[1].columns.hits"),
+        (MINE.replace('id = "a"', 'id = "a"\nsums = "yes"'), "export[1].sums"),
+        (MINE.replace('id = "a"', 'id = "a"\ngrain = "row"'), "export[1].grain"),
+        (MINE.replace('id = "a"', 'id = "a"\nname_pattern = "("'), "export[1].name_pattern"),
+        (MINE.replace('id = "a"', 'id = "a"\nname_pattern = "(?P<day>.)"'), "export[1].name_pattern"),
+        (MINE.replace('id = "a"', 'id = "a"\ntimezone = "Mars"'), "export[1].timezone"),
+        (MINE + '[export.ignored]\nx = "dull"\n', "export[1].ignored.x"),
+        (MINE.replace('zh-Hant = "甲"\n', ""), "export[1].names"),
+        (MINE + '[[channel]]\nid = "a"\n[[channel]]\nid = "b"\naliases = ["A"]\n', "channel.aliases"),
+        ("product = ", ""),
+    ],
+)
+def test_a_wrong_key_is_named(text: str, key: str) -> None:
+    with pytest.raises(CallError) as wrong:
+        parse_product(text, "mine.toml")
+    assert wrong.value.code == "RC700"
+    assert (wrong.value.parts["file"], wrong.value.parts["key"]) == ("mine.toml", key)
+
+
+@pytest.mark.parametrize("product", shipped_products(), ids=lambda product: product.name)
+def test_a_shipped_mapping_file_hangs_together(product: Product) -> None:
+    for channel in product.channels:
+        assert {"zh-Hant"} <= set(channel.names)
+        assert {"en", "zh-Hans"} & set(channel.names)
+        assert channel.kind
+    for export in product.exports:
+        known = {*export.spellings, *export.ignored}
+        assert set(export.unverified) <= known, export.label
+        assert not set(export.ignored) & {name for names in export.columns.values() for name in names}, export.label
+        assert export.role == "ads" or export.counts or not {"visits"} & export.gives, export.label
