@@ -3,45 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from rechannel.evidence.design import DISTURBING, REBOUND_DAYS, build_design, is_lasting
 from rechannel.evidence.donors import MarketSeries
 from rechannel.evidence.impact import MetricSums
-from rechannel.evidence.joint import joint_scores, shock_correlation
+from rechannel.evidence.joint import correlation_of, joint_scores
 from rechannel.evidence.marketplacebo import (
-    FEWEST_DONORS,
-    MarketValues,
     Scores,
     Spread,
-    Windows,
     fit_with_placebos,
     placebo_sets,
     pool_scores,
     score_placebos,
 )
+from rechannel.evidence.marketvalues import (
+    FEWEST_DONORS,
+    LONGEST_HISTORY,
+    MarketValues,
+    Windows,
+    between,
+    candidates,
+    keys_of,
+    values_of,
+    windows_of,
+)
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
-from rechannel.vocabulary.channel import COUNTED, EventKind, Metric, Verdict
+from rechannel.vocabulary.channel import EventKind, Metric, Verdict
 from rechannel.vocabulary.estimate import FloatArray, Refusal
 from rechannel.vocabulary.grade import Grade
 
-LONGEST_HISTORY = 400
-"""Days before the event from which weights and noise are learned."""
 FEWEST_DAYS = 28
-MOST_MISSING = 0.2
-"""Share of missing days up to which a donor's holes are filled from the other donors; above, it is no donor."""
 TOUCHED_LEVEL = 0.01
 """Chance that any untouched donor is taken for a touched one."""
 NEAREST = 3
 """Donors whose path is most like the treated markets': where their visitors would go, if anywhere."""
 SPILL_SD = 2.5
 ENOUGH_FOLDS = 10.0
+CLEARLY_WORSE = 1.2
+"""The counterfactual is refused when its error is that many times last week's; few earlier dates compare them."""
+SEED_STEP = 7919
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +61,27 @@ class MarketTest:
         Market -> its day 1. Markets with different days are measured each from its own day and summed by the days
         since.
     horizons
-        In days from day 1; all inside the data.
+        In days from day 1; all inside the data and inside the event.
+    days
+        How long it lasted in every market; None while it lasts. The open path of an event that is over is also learned
+        from the days after it.
     announced
         Day on which it became known; None when never.
     kind
         test, or what happened by itself (outage, closure, demotion, ...).
-    name
-        Of the cell, where several tests run at once.
     """
 
     channel: str
     starts: Mapping[str, date]
     horizons: tuple[int, ...]
+    days: int | None = None
     announced: date | None = None
     kind: EventKind = "test"
-    name: str = ""
 
     def cohorts(self) -> dict[date, tuple[str, ...]]:
         """Markets by day 1, the earliest first."""
-        days = sorted(set(self.starts.values()))
-        return {day: tuple(sorted(name for name, own in self.starts.items() if own == day)) for day in days}
+        first = sorted(set(self.starts.values()))
+        return {day: tuple(sorted(name for name, own in self.starts.items() if own == day)) for day in first}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,8 @@ class MarketEffect:
         Per channel, summed over its markets: open draws [draw, channel, horizon] and what came [channel, horizon].
     totals
         orders, gmv and new_customers of the whole shop in those markets; `channels` is `(None,)`.
+    rebound
+        The same as `visits` over the 7 days after the event, one horizon; None while it lasts or when they are missing.
     donors, touched
         Markets that served as controls, and those dropped because something happened to them in those days.
     left_out
@@ -115,6 +123,7 @@ class MarketEffect:
     test: MarketTest
     visits: MetricSums
     totals: Mapping[Metric, MetricSums]
+    rebound: MetricSums | None
     donors: tuple[str, ...]
     touched: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -209,19 +218,22 @@ def measure_cells(
 
     Draws of all of them are joint, so that cells can be compared. Parameters and refusals as in `measure_in_markets`.
     """
+    step = 7 if panel.cadence == "weekly" else 1
+    days = [panel.index_of(min(day, test.announced or day)) for test in tests for day in test.starts.values()]
+    shown = between(panel, max(0, min(days, default=0) - LONGEST_HISTORY // step), len(panel.dates))
     taken = {name for test in tests for name in test.starts}
-    prepared = [_prepare(panel, events, test, taken, seed) for test in tests]
-    alive = [one for one in prepared if isinstance(one, _Prepared)]
-    series = [one.series.series for test in alive for cohort in test.cohorts for one in cohort.measured]
-    scores = joint_scores(shock_correlation(series), seed) if series else np.empty((0, 0))
+    prepared = [_prepare(shown, events, test, taken, seed) for test in tests]
+    alive = [found for found in prepared if isinstance(found, _Prepared)]
+    series = [(one, cohort.windows) for found in alive for cohort in found.cohorts for one in cohort.measured]
+    scores = _scores(series, seed)
     results: list[MarketEffect | Refusal] = []
     column = 0
-    for one in prepared:
-        if isinstance(one, Refusal):
-            results.append(one)
+    for found in prepared:
+        if isinstance(found, Refusal):
+            results.append(found)
             continue
-        width = sum(len(cohort.measured) for cohort in one.cohorts)
-        results.append(_effect(one, scores[:, column : column + width], seed))
+        width = sum(len(cohort.measured) for cohort in found.cohorts)
+        results.append(_effect(found, scores[column : column + width], seed))
         column += width
     return tuple(results)
 
@@ -242,7 +254,6 @@ class _Cohort:
     windows: Windows
     measured: tuple[_Measured, ...]
     total: _Measured
-    donors: tuple[str, ...]
     touched: tuple[str, ...]
     spill: float
 
@@ -258,37 +269,25 @@ def _prepare(
     panel: Panel, events: Sequence[Event], test: MarketTest, taken: set[str], seed: int
 ) -> _Prepared | Refusal:
     """Every cohort fitted and scored, or why the test cannot be measured."""
-    step = 7 if panel.cadence == "weekly" else 1
-    lengths = tuple(max(1, horizon // step) for horizon in test.horizons)
     cohorts: list[_Cohort] = []
     missing: set[str] = set()
     for start, markets in test.cohorts().items():
-        first = panel.index_of(start)
-        before = panel.index_of(min(test.announced or start, start))
-        if first + max(lengths) > len(panel.dates):
+        end = None if test.days is None else start + timedelta(days=test.days - 1)
+        windows = windows_of(panel, start, test.announced, end, test.horizons)
+        if windows.before + windows.hidden > len(panel.dates):
             last = (start + timedelta(days=max(test.horizons) - 1)).isoformat()
             figures = {"horizon": str(max(test.horizons)), "needed": last, "last": panel.last.isoformat()}
             return Refusal("window_not_over", figures, ("wait_for_data",))
-        windows = Windows(before, first - before, lengths)
         found = _cohort(panel, events, test, markets, start, windows, taken, seed)
         if isinstance(found, Refusal):
             return found
-        cohort, left_out = found
-        cohorts.append(cohort)
-        missing |= left_out
-    keep = tuple(name for name in panel.channels if name not in missing)
-    trimmed = tuple(
-        _Cohort(
-            one.windows,
-            tuple(item for item in one.measured if item.values.channel is None or item.values.channel in keep),
-            one.total,
-            one.donors,
-            one.touched,
-            one.spill,
-        )
+        cohorts.append(found[0])
+        missing |= found[1]
+    kept = tuple(
+        replace(one, measured=tuple(item for item in one.measured if item.values.channel not in missing))
         for one in cohorts
     )
-    return _Prepared(test, trimmed, tuple(name for name in panel.channels if name in missing))
+    return _Prepared(test, kept, tuple(name for name in panel.channels if name in missing))
 
 
 def _cohort(
@@ -302,170 +301,63 @@ def _cohort(
     seed: int,
 ) -> tuple[_Cohort, set[str]] | Refusal:
     """One cohort, and the channels that too few other markets have."""
-    candidates, holes = _candidates(panel, events, start, windows, taken)
-    if len(candidates) < FEWEST_DONORS:
-        figures = {"donors": str(len(candidates)), "wanted": str(FEWEST_DONORS)}
-        return Refusal("few_donors", figures, ("more_markets", "ask_impact"))
-    made: dict[tuple[Metric, str | None], MarketValues | None] = {
-        key: _values(panel, events, key, markets, candidates, holes, start, test.channel, windows)
-        for key in _keys(panel)
-    }
+    donors, holes = candidates(panel, events, windows, taken)
+    if len(donors) < FEWEST_DONORS:
+        return _few(len(donors))
+    subject = (test.channel, start)
+    made = {key: values_of(panel, events, key, markets, donors, holes, subject, windows) for key in keys_of(panel)}
     own, total = made["visits", test.channel], made["visits", None]
     if own is None or total is None:
         return Refusal("not_in_markets", {"channel": test.channel, "wanted": str(FEWEST_DONORS)}, ("more_markets",))
-    days = int(own.training(windows.before, LONGEST_HISTORY).sum())
+    days = int(own.training(windows.before, windows, windows.before).sum())
     if days < FEWEST_DAYS:
         return Refusal("short_history", {"days": str(days), "wanted": str(FEWEST_DAYS)}, ("more_history",))
     touched, spill = _touched((own, total) if len(panel.channels) > 1 else (own,), windows)
-    measured: list[_Measured] = []
-    left_out: set[str] = set()
-    direct: _Measured | None = None
+    measured: dict[tuple[Metric, str | None], _Measured] = {}
     for key, values in made.items():
-        fewer = None if values is None else values.without(touched)
-        if fewer is None or len(fewer.names) < FEWEST_DONORS:
-            if key[1] is not None:
-                left_out.add(key[1])
-            continue
-        one = _measure(fewer, len(markets), windows, seed)
-        if one is None:
-            if key[1] is not None:
-                left_out.add(key[1])
-        elif key == ("visits", None):
-            direct = one
-        else:
-            measured.append(one)
-    if test.channel in left_out or direct is None:
-        figures = {"donors": str(len(own.without(touched).names)), "wanted": str(FEWEST_DONORS)}
-        return Refusal("few_donors", figures, ("more_markets", "ask_impact"))
-    if direct.scores.error > direct.scores.naive:
+        one = None if values is None else _measure(values.without(touched), len(markets), windows, seed)
+        if one is not None:
+            measured[key] = one
+    if ("visits", test.channel) not in measured or ("visits", None) not in measured:
+        return _few(len(own.without(touched).names))
+    direct = measured.pop(("visits", None))
+    if direct.scores.error > CLEARLY_WORSE * direct.scores.naive:
         ratio = f"{direct.scores.error / direct.scores.naive:.2f}"
         return Refusal("weak_donors", {"ratio": ratio}, ("more_markets", "ask_impact"))
-    cohort = _Cohort(windows, tuple(measured), direct, direct.values.names, touched, spill)
-    return cohort, left_out
+    left_out = {name for name in panel.channels if ("visits", name) not in measured}
+    return _Cohort(windows, tuple(measured.values()), direct, touched, spill), left_out
 
 
-def _keys(panel: Panel) -> list[tuple[Metric, str | None]]:
-    """Every series that is measured: channels' visits, their total, and the shop's other metrics."""
-    keys: list[tuple[Metric, str | None]] = [("visits", channel) for channel in panel.channels]
-    keys.append(("visits", None))
-    return keys + [
-        (metric, None)
-        for metric in COUNTED
-        if metric != "visits" and (metric in panel.values or metric in panel.totals)
-    ]
-
-
-def _candidates(
-    panel: Panel, events: Sequence[Event], start: date, windows: Windows, taken: set[str]
-) -> tuple[tuple[str, ...], dict[str, NDArray[np.bool_]]]:
-    """Markets that nothing happened to in those days, and the days of each that are not days of the open world."""
-    step = 7 if panel.cadence == "weekly" else 1
-    first = start - timedelta(days=windows.lead * step)
-    last = start + timedelta(days=max(windows.lengths) * step - 1)
-    earliest = panel.first + timedelta(days=max(0, windows.before - LONGEST_HISTORY) * step)
-    holes = {name: np.zeros(len(panel.dates), dtype=bool) for name in panel.markets}
-    out = set(taken)
-    for event in events:
-        if event.market not in holes or event.kind not in (*DISTURBING, "measurement_break", "opening", "move"):
-            continue
-        ends = event.end + timedelta(days=REBOUND_DAYS)
-        lasting = is_lasting(event) or event.kind not in DISTURBING
-        if event.start <= last and (ends >= first or (lasting and event.start >= earliest)):
-            out.add(event.market)
-        if not lasting:
-            a, b = panel.index_of(event.start), panel.index_of(ends)
-            holes[event.market][max(a, 0) : max(b + 1, 0)] = True
-    return tuple(name for name in panel.markets if name not in out), holes
-
-
-def _values(
-    panel: Panel,
-    events: Sequence[Event],
-    key: tuple[Metric, str | None],
-    markets: tuple[str, ...],
-    candidates: tuple[str, ...],
-    holes: Mapping[str, NDArray[np.bool_]],
-    start: date,
-    subject: str,
-    windows: Windows,
-) -> MarketValues | None:
-    """One metric of one channel in the treated markets and the donors; None when the markets or donors lack it."""
-    metric, channel = key
-    treated = _raw(panel, metric, channel, markets)
-    first = windows.before + windows.lead
-    if channel == subject and not np.isfinite(treated[first:]).any():
-        treated[first:] = 0.0  # a channel without any row while it is out had no visit
-    ends = first + max(windows.lengths)
-    near = slice(max(0, windows.before - LONGEST_HISTORY), ends)
-    if not (np.nan_to_num(treated[near.start : windows.before]) > 0).any():
-        return None
-    columns, names = [], []
-    for name in candidates:
-        own = _raw(panel, metric, channel, (name,))
-        own[holes[name]] = np.nan
-        here, late = own[near], own[first:ends]
-        if np.isnan(here).mean() <= MOST_MISSING and np.isnan(late).mean() <= MOST_MISSING and np.nansum(here) > 0:
-            columns.append(own)
-            names.append(name)
-    if len(names) < FEWEST_DONORS:
-        return None
-    mine = [event for event in events if event.market is None or event.market in markets]
-    market = markets[0] if len(markets) == 1 else None
-    design = build_design(panel.dates, mine, channel, market=market, cadence=panel.cadence, subject=(subject, start))
-    donors = np.column_stack(columns)
-    donors[near] = _filled(donors[near])
-    known = treated[near][np.isfinite(treated[near])]
-    before = treated[near.start : windows.before]
-    positive = bool((before[np.isfinite(before)] > 0).all() and (donors[near] > 0).all() and known.size)
-    return MarketValues(metric, channel, treated, donors, tuple(names), design, positive)
-
-
-def _raw(panel: Panel, metric: Metric, channel: str | None, markets: Sequence[str]) -> FloatArray:
-    """Sum over some markets, and over all channels when none is named, shape [day]; nan where not measured."""
-    if metric not in panel.values:
-        places = [panel.markets.index(name) for name in markets]
-        return np.array(panel.totals[metric][:, places].sum(axis=1))
-    summed = panel.sum_of(metric, markets)
-    if channel is not None:
-        return np.array(summed[:, panel.channel_index(channel)])
-    there = np.isfinite(summed).any(axis=0)
-    return np.array(summed[:, there].sum(axis=1)) if there.any() else np.full(len(panel.dates), np.nan)
-
-
-def _filled(donors: FloatArray) -> FloatArray:
-    """Donors with holes filled by their own mean times what the measured donors did that day, shape [day, donor]."""
-    mean = np.nanmean(donors, axis=0)
-    relative = donors / mean
-    day = np.nanmean(relative, axis=1, keepdims=True) if np.isfinite(relative).any(axis=1).all() else np.ones((1, 1))
-    return np.where(np.isfinite(donors), donors, mean * day)
+def _few(donors: int) -> Refusal:
+    return Refusal("few_donors", {"donors": str(donors), "wanted": str(FEWEST_DONORS)}, ("more_markets", "ask_impact"))
 
 
 def _touched(values: Sequence[MarketValues], windows: Windows) -> tuple[tuple[str, ...], float]:
     """Donors that broke in the test's days against the other donors, and the move of the nearest ones that stay."""
     moves: dict[str, float] = {}
     spill = 0.0
+    longest = np.array([float(max(windows.lengths))])
     for one in values:
-        singles = tuple((at,) for at in range(len(one.names)))
-        fitted = fit_with_placebos(one, singles, windows.before, LONGEST_HISTORY)
-        if fitted is None:
+        singles = placebo_sets(len(one.names), 1, 0, len(one.names))
+        fitted = fit_with_placebos(one, singles, windows, windows.before, one.treated.size)
+        if fitted is None or not singles:
             continue
-        scores = score_placebos(one, fitted, singles, windows, LONGEST_HISTORY, earlier=False)
-        factor = float(pool_scores((scores,), 1.0).widen(np.array([float(max(windows.lengths))]))[0])
-        own = scores.own / factor
+        scores = score_placebos(one, fitted, singles, windows, earlier=False)
+        own = np.empty(len(one.names))
+        own[[at for (at,) in singles]] = scores.own / pool_scores((scores,), 1.0).widen(longest)
         for name, move in zip(one.names, own.tolist(), strict=True):
             moves[name] = max(moves.get(name, 0.0), abs(move))
-        near = _nearest(one, windows.before)
         limit = float(ndtri(1 - TOUCHED_LEVEL / (2 * len(one.names))))
-        near = [at for at in near if abs(own[at]) <= limit][:NEAREST]
+        near = [at for at in _nearest(one, windows) if abs(own[at]) <= limit][:NEAREST]
         mean = float(own[near].sum() / np.sqrt(len(near))) if near else 0.0
-        spill = mean if abs(mean) > abs(spill) else spill
+        spill = max(spill, mean, key=abs)
     limit = float(ndtri(1 - TOUCHED_LEVEL / (2 * max(1, len(moves)))))
     return tuple(sorted(name for name, move in moves.items() if move > limit)), spill
 
 
-def _nearest(values: MarketValues, before: int) -> list[int]:
+def _nearest(values: MarketValues, windows: Windows) -> list[int]:
     """Donors by how closely their daily changes go with those of the treated markets beyond the common ones."""
-    days = values.training(before, LONGEST_HISTORY)
+    days = values.training(windows.before, windows, windows.before)
     raw = np.column_stack([values.treated, values.donors])[days]
     relative = raw / raw.mean(axis=0)
     own = np.diff(relative - relative[:, 1:].mean(axis=1, keepdims=True), axis=0)
@@ -475,63 +367,76 @@ def _nearest(values: MarketValues, before: int) -> list[int]:
 
 
 def _measure(values: MarketValues, size: int, windows: Windows, seed: int) -> _Measured | None:
-    """The treated sum's series, and its placebos."""
+    """The treated sum's series and its placebos; None with too few donors or days."""
+    if len(values.names) < FEWEST_DONORS:
+        return None
     sets = placebo_sets(len(values.names), size, seed)
-    fitted = fit_with_placebos(values, sets, windows.before, LONGEST_HISTORY)
+    fitted = fit_with_placebos(values, sets, windows, windows.before, values.treated.size)
     if fitted is None:
         return None
-    return _Measured(values, fitted.treated, score_placebos(values, fitted, sets, windows, LONGEST_HISTORY))
+    return _Measured(values, fitted.treated, score_placebos(values, fitted, sets, windows))
 
 
-def _effect(prepared: _Prepared, scores: FloatArray, seed: int) -> MarketEffect:
+def _scores(series: Sequence[tuple[_Measured, Windows]], seed: int) -> list[FloatArray]:
+    """Joint normal scores, one array [draw, window] per series: series as their shocks go together, windows as days."""
+    if not series:
+        return []
+    correlation = correlation_of(np.array([one.series.shocks for one, _ in series]))
+    count = max(len(windows.rows) for _, windows in series)
+    free = np.stack([joint_scores(correlation, seed + SEED_STEP * window) for window in range(count)], axis=2)
+    mixed = []
+    for column, (one, windows) in enumerate(series):
+        seen = windows.rows * np.isfinite(one.values.treated[windows.at(windows.before)])
+        root = np.linalg.cholesky(one.series.correlation(seen) + 1e-9 * np.eye(len(seen)))
+        mixed.append(free[:, column, : len(seen)] @ root.T)
+    return mixed
+
+
+def _effect(prepared: _Prepared, scores: Sequence[FloatArray], seed: int) -> MarketEffect:
     """Joint draws of every channel and total, summed over cohorts by the days since day 1."""
     test, cohorts = prepared.test, prepared.cohorts
     spreads = _spreads(cohorts)
-    lengths = np.array(cohorts[0].windows.lengths, dtype=float)
+    lengths = np.array([*cohorts[0].windows.lengths, 7], dtype=float)[: len(cohorts[0].windows.rows)]
     draws: dict[tuple[Metric, str | None], FloatArray] = {}
     came: dict[tuple[Metric, str | None], FloatArray] = {}
-    widen = {metric: spread.draws(lengths, scores.shape[0], seed) for metric, spread in spreads.items()}
-    column = 0
-    for cohort in cohorts:
-        for one in cohort.measured:
-            key = (one.values.metric, one.values.channel)
-            opened, observed = _sums(one, cohort.windows, scores[:, column : column + 1], widen[key[0]])
-            draws[key] = draws[key] + opened if key in draws else opened
-            came[key] = came[key] + observed if key in came else observed
-            column += 1
+    widen = {metric: spread.draws(lengths, scores[0].shape[0], seed) for metric, spread in spreads.items()}
+    measured = [(cohort.windows, one) for cohort in cohorts for one in cohort.measured]
+    for column, (windows, one) in enumerate(measured):
+        key = (one.values.metric, one.values.channel)
+        opened, observed = _sums(one, windows, scores[column], widen[key[0]])
+        draws[key] = draws[key] + opened if key in draws else opened
+        came[key] = came[key] + observed if key in came else observed
+    asked = len(test.horizons)
     channels = tuple(channel for metric, channel in draws if metric == "visits" and channel is not None)
-    visits = MetricSums(
-        channels,
-        np.stack([draws["visits", channel] for channel in channels], axis=1),
-        np.stack([came["visits", channel] for channel in channels]),
-    )
-    totals = {
-        metric: MetricSums((None,), found[:, None, :], came[metric, None][None, :])
-        for (metric, channel), found in draws.items()
-        if channel is None
-    }
-    factor = spreads["visits"].widen(lengths)
-    direct = np.zeros((lengths.size, 3))
+    opened = np.stack([draws["visits", channel] for channel in channels], axis=1)
+    observed = np.stack([came["visits", channel] for channel in channels])
+    factor = spreads["visits"].widen(lengths[:asked])
+    direct = np.zeros((asked, 3))
     for cohort in cohorts:
-        direct += _sums(cohort.total, cohort.windows, np.array([[-1.96], [0.0], [1.96]]), factor)[0].T
-    total = [cohort.total.scores for cohort in cohorts]
+        at = np.array([[-1.96], [0.0], [1.96]])
+        direct += _sums(cohort.total, cohort.windows, at, spreads["visits"].widen(lengths))[0].T[:asked]
+    totals = [cohort.total.scores for cohort in cohorts]
+    visits = MetricSums(channels, opened[:, :, :asked], observed[:, :asked])
     return MarketEffect(
         test=test,
         visits=visits,
-        totals=totals,
-        donors=tuple(sorted({name for cohort in cohorts for name in cohort.donors})),
+        totals={
+            metric: MetricSums((None,), found[:, None, :asked], came[metric, None][None, :asked])
+            for (metric, channel), found in draws.items()
+            if channel is None
+        },
+        rebound=MetricSums(channels, opened[:, :, asked:], observed[:, asked:]) if lengths.size > asked else None,
+        donors=tuple(sorted({name for cohort in cohorts for name in cohort.total.values.names})),
         touched=tuple(sorted({name for cohort in cohorts for name in cohort.touched})),
         left_out=prepared.left_out,
         factor=factor,
         folds=spreads["visits"].folds,
         held_out=spreads["visits"].held_out,
-        rank=_rank(visits, total, float(factor[-1])),
-        skill=1.0 - float(np.mean([one.error for one in total]) / np.mean([one.naive for one in total])),
+        rank=_rank(visits, totals, float(factor[-1])),
+        skill=1.0 - float(np.mean([one.error for one in totals]) / np.mean([one.naive for one in totals])),
         spill=max((cohort.spill for cohort in cohorts), key=abs),
         direct_total=direct,
-        training_days=min(
-            int(cohort.total.values.training(cohort.windows.before, LONGEST_HISTORY).sum()) for cohort in cohorts
-        ),
+        training_days=min(int(np.isfinite(cohort.total.series.shocks).sum()) for cohort in cohorts),
     )
 
 
@@ -540,18 +445,17 @@ def _spreads(cohorts: Sequence[_Cohort]) -> dict[Metric, Spread]:
     found: dict[Metric, Spread] = {}
     for metric in dict.fromkeys(one.values.metric for cohort in cohorts for one in cohort.measured):
         group = [one for cohort in cohorts for one in cohort.measured if one.values.metric == metric]
-        correlation = shock_correlation([one.series.series for one in group])
+        correlation = correlation_of(np.array([one.series.shocks for one in group]))
         independent = len(group) ** 2 / float((correlation**2).sum())
         found[metric] = pool_scores([one.scores for one in group], independent)
     return found
 
 
 def _sums(one: _Measured, windows: Windows, z: FloatArray, widen: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Open sums at normal scores, [draw, horizon], and what came on the measured days, [horizon]."""
-    days, weights = windows.at(windows.before)
-    values = one.values.treated[days]
-    seen = weights * np.isfinite(values)
-    return one.series.sums(days, seen).at_normal(z, widen), np.asarray(seen @ np.nan_to_num(values))
+    """Open sums at normal scores, [draw, window], and what came on the measured days, [window]."""
+    values = one.values.treated[windows.at(windows.before)]
+    seen = windows.rows * np.isfinite(values)
+    return one.series.sums(seen).at_normal(z, widen), np.asarray(seen @ np.nan_to_num(values))
 
 
 def _rank(visits: MetricSums, scores: Sequence[Scores], factor: float) -> float:

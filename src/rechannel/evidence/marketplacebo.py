@@ -9,23 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
-from rechannel.evidence.design import Design
-from rechannel.evidence.donors import (
-    MarketPanel,
-    MarketSeries,
-    Regression,
-    collapse_markets,
-    market_series,
-    pooled_noise,
-    regress,
-)
+from rechannel.evidence.donors import MarketSeries, collapse_markets, market_series, pooled_noise, regress
+from rechannel.evidence.marketvalues import FEWEST_DONORS, MarketValues, Windows
 from rechannel.evidence.placebo import NORMAL_UNDER_TAIL, PRIOR_SD, REFERENCE_HORIZON, SLOPE_SD, TAIL_DF
-from rechannel.vocabulary.channel import Metric
 from rechannel.vocabulary.estimate import FloatArray
 
-FEWEST_DONORS = 5
 MOST_SETS = 16
 """Sets of donors that take the treated markets' place."""
+FEWEST_TRAINING_DAYS = 28
 FEWEST_ORIGIN_DAYS = 42
 """Training days before the earliest placebo date."""
 WANTED_FOLDS = 24
@@ -33,77 +24,7 @@ MOST_ORIGINS, FEWEST_ORIGINS = 8, 3
 EARLIER_WEIGHT = 1 / 3
 """Weight of a placebo at an earlier date beside one in the test's own days, which shares its shocks and its history."""
 EXTREME = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class MarketValues:
-    """One metric of one channel: the treated sum and the donors.
-
-    Attributes
-    ----------
-    metric, channel
-        What it is; channel None = the shop's total.
-    treated
-        Raw sum over the treated markets, shape [day]; nan = not measured.
-    donors
-        Raw, complete, shape [day, donor].
-    names
-        Of the donors.
-    design
-        Calendar columns over the same days.
-    is_log
-        Scale of the fit.
-    """
-
-    metric: Metric
-    channel: str | None
-    treated: FloatArray
-    donors: FloatArray
-    names: tuple[str, ...]
-    design: Design
-    is_log: bool
-
-    def without(self, dropped: Sequence[str]) -> MarketValues:
-        """The same with fewer donors."""
-        keep = [at for at, name in enumerate(self.names) if name not in dropped]
-        names = tuple(self.names[at] for at in keep)
-        return MarketValues(
-            self.metric, self.channel, self.treated, self.donors[:, keep], names, self.design, self.is_log
-        )
-
-    def training(self, before: int, longest: int) -> NDArray[np.bool_]:
-        """Days of the open world on which the treated sum is measured, the last `longest` before a day."""
-        days = self.design.usable & np.isfinite(self.treated)
-        days[before:] = False
-        days[: max(0, before - longest)] = False
-        return days
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Where a test's windows lie.
-
-    Attributes
-    ----------
-    before
-        First day not used.
-    lead
-        Days between it and the first day of the windows (notice).
-    lengths
-        Days of each window.
-    """
-
-    before: int
-    lead: int
-    lengths: tuple[int, ...]
-
-    def at(self, origin: int) -> tuple[NDArray[np.int64], FloatArray]:
-        """Days from an origin to the end of the longest window, and 0/1 weights of each, shape [window, day]."""
-        days = np.arange(origin, origin + self.lead + max(self.lengths), dtype=np.int64)
-        weights = np.zeros((len(self.lengths), days.size))
-        for row, length in enumerate(self.lengths):
-            weights[row, self.lead : self.lead + length] = 1.0
-        return days, weights
+INSIDE_90 = 1.6449
 
 
 def placebo_sets(donors: int, size: int, seed: int, most: int = MOST_SETS) -> tuple[tuple[int, ...], ...]:
@@ -125,46 +46,39 @@ def placebo_sets(donors: int, size: int, seed: int, most: int = MOST_SETS) -> tu
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The treated markets' series and every placebo set's, on one panel.
-
-    Attributes
-    ----------
-    treated
-        Ready to predict.
-    sets
-        The placebo sets in its place, on the donors that they leave.
-    """
+    """The treated markets' hidden days, and those of every placebo set in their place on the donors that it leaves."""
 
     treated: MarketSeries
     sets: tuple[MarketSeries, ...]
 
 
 def fit_with_placebos(
-    values: MarketValues, sets: Sequence[tuple[int, ...]], origin: int, longest: int
+    values: MarketValues, sets: Sequence[tuple[int, ...]], windows: Windows, origin: int, upto: int
 ) -> Fitted | None:
-    """Fit the treated sum and the placebo sets on days before `origin`; None with too few days.
+    """Fit the treated sum and the placebo sets around hidden days that begin at `origin`; None with too few days.
 
-    All of them choose their noise together, so that one short history cannot look calmer than its neighbours.
+    All of them choose their noise together, so that one short history cannot look calmer than its neighbours. Nothing
+    from day `upto` on is used.
     """
-    training = values.training(origin, longest)
-    if training.sum() < min(FEWEST_ORIGIN_DAYS, origin) or training.sum() < 2 * FEWEST_DONORS:
+    training = values.training(origin, windows, upto)
+    if training[:origin].sum() < FEWEST_TRAINING_DAYS:
         return None
     sums = [values.donors[:, list(one)].sum(axis=1) for one in sets]
     panel = collapse_markets(
-        np.column_stack([values.treated, *sums]), values.donors, values.design, training, is_log=values.is_log
+        np.column_stack([values.treated, *sums]),
+        values.donors,
+        values.design,
+        training,
+        windows.at(origin),
+        is_log=values.is_log,
     )
     everyone = range(values.donors.shape[1])
     regressions = [regress(panel, 0, list(everyone))]
     regressions += [
         regress(panel, at, [donor for donor in everyone if donor not in one]) for at, one in enumerate(sets, 1)
     ]
-    return _fitted(panel, regressions, values)
-
-
-def _fitted(panel: MarketPanel, regressions: Sequence[Regression], values: MarketValues) -> Fitted:
     log_prior = pooled_noise(regressions)
-    usable = np.ones(values.treated.size, dtype=bool)
-    series = [market_series(panel, one, log_prior, values.metric, values.channel, usable) for one in regressions]
+    series = [market_series(panel, one, log_prior) for one in regressions]
     return Fitted(series[0], tuple(series[1:]))
 
 
@@ -181,8 +95,6 @@ class Scores:
     error, naive
         Root mean square of the treated sum's daily error at earlier dates, and of the same weekday a week before the
         date as its forecast; nan without an earlier date.
-    origins
-        Earlier dates used.
     """
 
     z: FloatArray
@@ -192,7 +104,6 @@ class Scores:
     own: FloatArray
     error: float
     naive: float
-    origins: int
 
 
 def score_placebos(
@@ -200,7 +111,6 @@ def score_placebos(
     fitted: Fitted,
     sets: Sequence[tuple[int, ...]],
     windows: Windows,
-    longest: int,
     *,
     earlier: bool = True,
 ) -> Scores:
@@ -208,21 +118,20 @@ def score_placebos(
     records: list[tuple[float, float, float, bool]] = []
     own: list[float] = []
     sums = np.column_stack([values.treated, *(values.donors[:, list(one)].sum(axis=1) for one in sets)])
-    share = len(values.names) / max(1, sum(len(one) for one in sets))  # sets overlap when they are more than fit in
+    share = min(1.0, len(values.names) / max(1, sum(len(one) for one in sets)))  # sets beyond the disjoint ones overlap
     for at, series in enumerate(fitted.sets, 1):
         found = _scores(series, sums[:, at], windows, windows.before, values.treated)
-        records += [(z, length, min(1.0, share), True) for z, length in found]
+        records += [(z, length, share, True) for z, length in found]
         own.append(found[-1][0] if found else 0.0)
     squares, naive, days = 0.0, 0.0, 0
-    origins = _origins(values, windows, len(sets), longest) if earlier else []
-    for origin in origins:
-        past = fit_with_placebos(values, sets, origin, longest)
+    for origin in _origins(values, windows, len(sets)) if earlier else ():
+        past = fit_with_placebos(values, sets, windows, origin, windows.before)
         if past is None:
             continue
         for at, series in enumerate((past.treated, *past.sets)):
             found = _scores(series, sums[:, at], windows, origin, values.treated)
-            records += [(z, length, EARLIER_WEIGHT * min(1.0, share), False) for z, length in found]
-        error, plain, count = _daily_errors(past.treated, values.treated, values.design, windows, origin)
+            records += [(z, length, EARLIER_WEIGHT * share, False) for z, length in found]
+        error, plain, count = _daily_errors(past.treated, values, windows, origin)
         squares, naive, days = squares + error, naive + plain, days + count
     table = np.array(records, dtype=float).reshape(-1, 4)
     return Scores(
@@ -233,21 +142,19 @@ def score_placebos(
         own=np.array(own),
         error=float(np.sqrt(squares / days)) if days else float("nan"),
         naive=float(np.sqrt(naive / days)) if days else float("nan"),
-        origins=len(origins),
     )
 
 
-def _origins(values: MarketValues, windows: Windows, sets: int, longest: int) -> list[int]:
-    """Earlier dates whose windows end before the test, the newest first, one window apart."""
-    step = windows.lead + max(windows.lengths)
+def _origins(values: MarketValues, windows: Windows, sets: int) -> list[int]:
+    """Earlier first days whose hidden days, and what may follow them, end before the test; the newest first."""
     wanted = int(np.clip(-(-WANTED_FOLDS // (sets + 1)), FEWEST_ORIGINS, MOST_ORIGINS))
     found: list[int] = []
-    origin = windows.before - step
+    origin = windows.before - windows.hidden - windows.after
     while len(found) < wanted and origin > 0:
-        if values.training(origin, longest).sum() < FEWEST_ORIGIN_DAYS:
+        if values.training(origin, windows, windows.before)[:origin].sum() < FEWEST_ORIGIN_DAYS:
             break
         found.append(origin)
-        origin -= step
+        origin -= windows.hidden
     return found
 
 
@@ -255,31 +162,31 @@ def _scores(
     series: MarketSeries, values: FloatArray, windows: Windows, origin: int, treated: FloatArray
 ) -> list[tuple[float, float]]:
     """Normal score and length of each window of which at least half the days are measured."""
-    days, weights = windows.at(origin)
-    seen = weights * (np.isfinite(values[days]) & np.isfinite(treated[days]))
-    enough = seen.sum(axis=1) >= 0.5 * weights.sum(axis=1)
-    predicted = series.sums(days, seen)
+    days, rows = windows.at(origin), windows.rows[: len(windows.lengths)]
+    seen = rows * (np.isfinite(values[days]) & np.isfinite(treated[days]))
+    enough = seen.sum(axis=1) >= 0.5 * rows.sum(axis=1)
+    predicted = series.sums(seen)
     came = seen @ np.nan_to_num(values[days])
     forecast = predicted.forecast
     with np.errstate(divide="ignore", invalid="ignore"):
-        gap = (
-            np.log(np.maximum(came, 0.5) / predicted.centre) if predicted.is_log else came - predicted.centre
-        ) - forecast.location
+        if predicted.is_log:
+            gap = np.log(np.maximum(came, 0.5) / predicted.centre) - forecast.location
+        else:
+            gap = came - predicted.centre - forecast.location
         probability = stdtr(forecast.df, gap / np.where(forecast.scale > 0, forecast.scale, 1.0))
     z = np.clip(ndtri(np.clip(probability, 1e-15, 1 - 1e-15)), -EXTREME, EXTREME)
     return [(float(z[row]), float(windows.lengths[row])) for row in np.flatnonzero(enough).tolist()]
 
 
 def _daily_errors(
-    series: MarketSeries, values: FloatArray, design: Design, windows: Windows, origin: int
+    series: MarketSeries, values: MarketValues, windows: Windows, origin: int
 ) -> tuple[float, float, int]:
     """Sums of squared daily errors of the series and of the last known same weekday, and how many days."""
-    days, _ = windows.at(origin)
-    predicted = series.sums(days, np.eye(days.size)).at_normal(np.zeros((1, 1)), np.ones(days.size))[0]
+    days, came = windows.at(origin), values.treated
     last = origin - 7 + (np.arange(days.size) % 7)
-    known = np.isfinite(values[days]) & design.usable[days] & (last >= 0)
-    known[known] &= np.isfinite(values[last[known]])
-    gap, plain = (values[days] - predicted)[known], (values[days][known] - values[last[known]])
+    known = np.isfinite(came[days]) & values.design.usable[days] & (last >= 0)
+    known[known] &= np.isfinite(came[last[known]])
+    gap, plain = (came[days] - series.open_days())[known], came[days][known] - came[last[known]]
     return float((gap**2).sum()), float((plain**2).sum()), int(known.sum())
 
 
@@ -307,18 +214,13 @@ class Spread:
 
     def widen(self, horizon: FloatArray) -> FloatArray:
         """Posterior mean of lambda at each horizon, shape [horizon]."""
-        return np.asarray(self.mass @ np.exp(self._log(horizon)))
+        return np.asarray(self.mass @ np.exp(_log_scale(self.level, self.slope, horizon)))
 
     def draws(self, horizon: FloatArray, count: int, seed: int) -> FloatArray:
         """Draws of lambda, shape [draw, horizon]; each mirrored draw of the scores shares the factor of its twin."""
         rng = np.random.default_rng([seed, 31])
         half = rng.choice(self.mass.size, size=count // 2, p=self.mass)
-        return np.asarray(np.exp(self._log(horizon))[np.concatenate([half, half])])
-
-    def _log(self, horizon: FloatArray) -> FloatArray:
-        return np.asarray(
-            self.level[:, None] + self.slope[:, None] * np.log(np.maximum(horizon, 1.0) / REFERENCE_HORIZON)
-        )
+        return np.asarray(np.exp(_log_scale(self.level, self.slope, horizon))[np.concatenate([half, half])])
 
 
 def pool_scores(scores: Sequence[Scores], independent: float) -> Spread:
@@ -327,7 +229,7 @@ def pool_scores(scores: Sequence[Scores], independent: float) -> Spread:
     Parameters
     ----------
     scores
-        One per series.
+        One per series, at least one.
     independent
         How many independent series they count as, between 1 and their number.
     """
@@ -335,25 +237,29 @@ def pool_scores(scores: Sequence[Scores], independent: float) -> Spread:
     slopes = np.linspace(-2.5 * SLOPE_SD, 2.5 * SLOPE_SD, 7)
     level, slope = (one.ravel() for one in np.meshgrid(levels, slopes, indexing="ij"))
     z = np.concatenate([one.z for one in scores])
-    horizon = np.concatenate([one.horizon for one in scores])
-    weight = np.concatenate([one.weight for one in scores]) * min(1.0, independent / max(len(scores), 1))
-    log_scale = level[:, None] + slope[:, None] * np.log(np.maximum(horizon, 1.0) / REFERENCE_HORIZON)
+    current = np.concatenate([one.current for one in scores])
+    weight = np.concatenate([one.weight for one in scores]) * min(1.0, independent / len(scores))
+    log_scale = _log_scale(level, slope, np.concatenate([one.horizon for one in scores]))
     # a t, so that one freak is one freak
     inner = (z / NORMAL_UNDER_TAIL / np.exp(log_scale)) ** 2 / TAIL_DF
     density = (-(TAIL_DF + 1) / 2 * np.log1p(inner) - log_scale) * weight
-    prior = -(level**2) / (2 * PRIOR_SD**2) - slope**2 / (2 * SLOPE_SD**2)
-    current = np.concatenate([one.current for one in scores])
+    log_mass = density.sum(axis=1) - level**2 / (2 * PRIOR_SD**2) - slope**2 / (2 * SLOPE_SD**2)
     inside = 0
     for record in np.flatnonzero(current).tolist():
-        mass = _normal(density.sum(axis=1) - density[:, record] + prior)
-        inside += int(abs(z[record]) <= 1.6449 * np.exp(mass @ log_scale[:, record]))
+        mass = _normal(log_mass - density[:, record])
+        inside += int(abs(z[record]) <= INSIDE_90 * np.exp(mass @ log_scale[:, record]))
     return Spread(
         level=level,
         slope=slope,
-        mass=_normal(density.sum(axis=1) + prior),
+        mass=_normal(log_mass),
         folds=float(weight.sum()),
         held_out=inside / int(current.sum()) if current.any() else float("nan"),
     )
+
+
+def _log_scale(level: FloatArray, slope: FloatArray, horizon: FloatArray) -> FloatArray:
+    """log lambda at each point and horizon, shape [point, horizon]."""
+    return np.asarray(level[:, None] + slope[:, None] * np.log(np.maximum(horizon, 1.0) / REFERENCE_HORIZON))
 
 
 def _normal(log_mass: FloatArray) -> FloatArray:
