@@ -18,6 +18,7 @@ from rechannel.answers.hindsight import refuse_impact
 from rechannel.answers.impact import ImpactQuestion, answer_impact
 from rechannel.answers.money import Money, money_on, of_one_market
 from rechannel.answers.record import answer_record
+from rechannel.answers.testdesign import TestDesign, answer_design
 from rechannel.answers.worth import WorthQuestion, answer_worth
 from rechannel.report.facts import CaseFacts, facts_of
 from rechannel.report.publish import write_report
@@ -229,6 +230,11 @@ class Case:
             currency=self.config.currency,
             provenance=self._provenance(),
         )
+
+    def design(self, channel: str, most: int | None = None, days: int | None = None) -> TestDesign:
+        """Which test of a channel pays? See `answers.testdesign.answer_design` (CallError RC320, RC322)."""
+        money, stamp = self._money(channel, self.panel.last), self._provenance()
+        return answer_design(self.world, channel, money, stamp, self.config.channels, markets_most=most, days=days)
 
     def record(self) -> Answer:
         """What can the public record say, and what not? See `answers.record.answer_record`."""

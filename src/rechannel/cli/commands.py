@@ -10,6 +10,7 @@ COMMANDS: Mapping[str, str] = {
     "check": "rechannel.cli.check",
     "run": "rechannel.cli.run",
     "ask": "rechannel.cli.ask",
+    "design": "rechannel.cli.design",
     "demo": "rechannel.cli.demo",
     "lab": "rechannel.cli.lab",
     "explain": "rechannel.cli.explain",

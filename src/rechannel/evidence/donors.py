@@ -10,7 +10,7 @@ computed once: the treated markets, donors in their place and hundreds of candid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -98,6 +98,16 @@ class MarketPanel:
     bridge_covariance: FloatArray
     precision: FloatArray
     calendar_sd: FloatArray
+
+    def only(self, points: NDArray[np.intp]) -> MarketPanel:
+        """The same at some grid points."""
+        return replace(
+            self,
+            gram=self.gram[points],
+            log_det=self.log_det[points],
+            bridge=self.bridge[points],
+            bridge_covariance=self.bridge_covariance[points],
+        )
 
 
 def collapse_markets(
@@ -258,8 +268,6 @@ class MarketSeries:
 
     Attributes
     ----------
-    shocks
-        Standardised innovations of the training days, shape [day]; nan elsewhere. They carry the co-movement of series.
     weight, rate, df
         Posterior of the points kept, shape [point], their innovation variance and degrees of freedom.
     path
@@ -271,7 +279,6 @@ class MarketSeries:
         How they turn into raw values: exp(path + mean), or path x mean.
     """
 
-    shocks: FloatArray
     weight: FloatArray
     rate: FloatArray
     df: float
@@ -340,18 +347,7 @@ def market_series(panel: MarketPanel, regression: Regression, log_prior: FloatAr
     coefficients = (factor @ root[:, k, :k, None])[..., 0]
     rate, df = root[:, k, k] ** 2 / regression.count, float(regression.count)
     bridge = (panel.bridge[:, :, regression.columns] @ regression.turn)[point]
-    own = panel.relative[np.ix_(panel.training, regression.columns)] @ regression.turn
-    best = int(np.argmax(kept))
-    shocks = np.full(panel.relative.shape[0], np.nan)
-    shocks[panel.training] = innovations(
-        own[:, -1] - own[:, :-1] @ coefficients[best],
-        np.flatnonzero(panel.training).astype(np.int64),
-        float(market_grid().phi[point[best]]),
-        float(market_grid().q[point[best]]),
-        float(rate[best]),
-    )
     return MarketSeries(
-        shocks=np.clip(shocks, -MOST_SHOCK, MOST_SHOCK),
         weight=kept,
         rate=rate,
         df=df,
@@ -361,3 +357,24 @@ def market_series(panel: MarketPanel, regression: Regression, log_prior: FloatAr
         mean=float(panel.mean[regression.target]),
         is_log=panel.is_log,
     )
+
+
+def shocks_of(panel: MarketPanel, regression: Regression, log_prior: FloatArray) -> FloatArray:
+    """Standardised innovations of a target at its most probable point, shape [day]; nan off the training days.
+
+    They carry the co-movement of series that share days.
+    """
+    posterior = regression.evidence + log_prior
+    reach, point = np.unravel_index(int(np.argmax(posterior)), posterior.shape)
+    k, root = regression.prior_sd.shape[1], regression.root[reach, point]
+    coefficients = np.linalg.solve(root[:k, :k].T, root[k, :k])
+    own = panel.relative[np.ix_(panel.training, regression.columns)] @ regression.turn
+    shocks = np.full(panel.relative.shape[0], np.nan)
+    shocks[panel.training] = innovations(
+        own[:, -1] - own[:, :-1] @ coefficients,
+        np.flatnonzero(panel.training).astype(np.int64),
+        float(market_grid().phi[point]),
+        float(market_grid().q[point]),
+        float(root[k, k] ** 2 / regression.count),
+    )
+    return np.asarray(np.clip(shocks, -MOST_SHOCK, MOST_SHOCK))

@@ -33,7 +33,7 @@ from rechannel.evidence.marketvalues import (
 )
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
-from rechannel.vocabulary.channel import EventKind, Metric, Verdict
+from rechannel.vocabulary.channel import COUNTED, EventKind, Metric, Verdict
 from rechannel.vocabulary.estimate import FloatArray, Refusal
 from rechannel.vocabulary.grade import Grade
 
@@ -182,7 +182,9 @@ def verdict(draws: FloatArray, smallest: float, coverage: float = 0.9) -> Verdic
     return "effect" if low > 0 or high < 0 else "cannot_tell"
 
 
-def measure_in_markets(panel: Panel, events: Sequence[Event], test: MarketTest, *, seed: int) -> MarketEffect | Refusal:
+def measure_in_markets(
+    panel: Panel, events: Sequence[Event], test: MarketTest, *, seed: int, metrics: Sequence[Metric] = COUNTED
+) -> MarketEffect | Refusal:
     """Measure an event in some markets against the markets where it did not happen.
 
     The causal reading assumes that what the other markets tell about those markets did not change on that day for any
@@ -198,6 +200,8 @@ def measure_in_markets(panel: Panel, events: Sequence[Event], test: MarketTest, 
         Channel, markets with their days, horizons.
     seed
         Of draws and placebo sets.
+    metrics
+        What is measured beside visits.
 
     Returns
     -------
@@ -207,12 +211,17 @@ def measure_in_markets(panel: Panel, events: Sequence[Event], test: MarketTest, 
         `few_donors`, `short_history`, `window_not_over`, `not_in_markets` (the channel had no visit there) or
         `weak_donors` (the counterfactual is no better than last week's same weekday).
     """
-    (found,) = measure_cells(panel, events, (test,), seed=seed)
+    (found,) = measure_cells(panel, events, (test,), seed=seed, metrics=metrics)
     return found
 
 
 def measure_cells(
-    panel: Panel, events: Sequence[Event], tests: Sequence[MarketTest], *, seed: int
+    panel: Panel,
+    events: Sequence[Event],
+    tests: Sequence[MarketTest],
+    *,
+    seed: int,
+    metrics: Sequence[Metric] = COUNTED,
 ) -> tuple[MarketEffect | Refusal, ...]:
     """Measure several tests that run at once in different markets; no treated market serves as a donor of any.
 
@@ -222,7 +231,7 @@ def measure_cells(
     days = [panel.index_of(min(day, test.announced or day)) for test in tests for day in test.starts.values()]
     shown = between(panel, max(0, min(days, default=0) - LONGEST_HISTORY // step), len(panel.dates))
     taken = {name for test in tests for name in test.starts}
-    prepared = [_prepare(shown, events, test, taken, seed) for test in tests]
+    prepared = [_prepare(shown, events, test, taken, seed, metrics) for test in tests]
     alive = [found for found in prepared if isinstance(found, _Prepared)]
     series = [(one, cohort.windows) for found in alive for cohort in found.cohorts for one in cohort.measured]
     scores = _scores(series, seed)
@@ -244,6 +253,7 @@ class _Measured:
 
     values: MarketValues
     series: MarketSeries
+    shocks: FloatArray
     scores: Scores
 
 
@@ -266,7 +276,12 @@ class _Prepared:
 
 
 def _prepare(
-    panel: Panel, events: Sequence[Event], test: MarketTest, taken: set[str], seed: int
+    panel: Panel,
+    events: Sequence[Event],
+    test: MarketTest,
+    taken: set[str],
+    seed: int,
+    metrics: Sequence[Metric],
 ) -> _Prepared | Refusal:
     """Every cohort fitted and scored, or why the test cannot be measured."""
     cohorts: list[_Cohort] = []
@@ -278,7 +293,7 @@ def _prepare(
             last = (start + timedelta(days=max(test.horizons) - 1)).isoformat()
             figures = {"horizon": str(max(test.horizons)), "needed": last, "last": panel.last.isoformat()}
             return Refusal("window_not_over", figures, ("wait_for_data",))
-        found = _cohort(panel, events, test, markets, start, windows, taken, seed)
+        found = _cohort(panel, events, test, markets, start, windows, taken, seed, metrics)
         if isinstance(found, Refusal):
             return found
         cohorts.append(found[0])
@@ -299,13 +314,15 @@ def _cohort(
     windows: Windows,
     taken: set[str],
     seed: int,
+    metrics: Sequence[Metric],
 ) -> tuple[_Cohort, set[str]] | Refusal:
     """One cohort, and the channels that too few other markets have."""
     donors, holes = candidates(panel, events, windows, taken)
     if len(donors) < FEWEST_DONORS:
         return _few(len(donors))
     subject = (test.channel, start)
-    made = {key: values_of(panel, events, key, markets, donors, holes, subject, windows) for key in keys_of(panel)}
+    keys = keys_of(panel, metrics)
+    made = {key: values_of(panel, events, key, markets, donors, holes, subject, windows) for key in keys}
     own, total = made["visits", test.channel], made["visits", None]
     if own is None or total is None:
         return Refusal("not_in_markets", {"channel": test.channel, "wanted": str(FEWEST_DONORS)}, ("more_markets",))
@@ -315,6 +332,9 @@ def _cohort(
     touched, spill = _touched((own, total) if len(panel.channels) > 1 else (own,), windows)
     measured: dict[tuple[Metric, str | None], _Measured] = {}
     for key, values in made.items():
+        if key == ("visits", None) and len(panel.channels) == 1 and measured:
+            measured[key] = measured["visits", test.channel]  # one channel is the whole shop
+            continue
         one = None if values is None else _measure(values.without(touched), len(markets), windows, seed)
         if one is not None:
             measured[key] = one
@@ -374,14 +394,14 @@ def _measure(values: MarketValues, size: int, windows: Windows, seed: int) -> _M
     fitted = fit_with_placebos(values, sets, windows, windows.before, values.treated.size)
     if fitted is None:
         return None
-    return _Measured(values, fitted.treated, score_placebos(values, fitted, sets, windows))
+    return _Measured(values, fitted.treated, fitted.shocks, score_placebos(values, fitted, sets, windows))
 
 
 def _scores(series: Sequence[tuple[_Measured, Windows]], seed: int) -> list[FloatArray]:
     """Joint normal scores, one array [draw, window] per series: series as their shocks go together, windows as days."""
     if not series:
         return []
-    correlation = correlation_of(np.array([one.series.shocks for one, _ in series]))
+    correlation = correlation_of(np.array([one.shocks for one, _ in series]))
     count = max(len(windows.rows) for _, windows in series)
     free = np.stack([joint_scores(correlation, seed + SEED_STEP * window) for window in range(count)], axis=2)
     mixed = []
@@ -436,7 +456,7 @@ def _effect(prepared: _Prepared, scores: Sequence[FloatArray], seed: int) -> Mar
         skill=1.0 - float(np.mean([one.error for one in totals]) / np.mean([one.naive for one in totals])),
         spill=max((cohort.spill for cohort in cohorts), key=abs),
         direct_total=direct,
-        training_days=min(int(np.isfinite(cohort.total.series.shocks).sum()) for cohort in cohorts),
+        training_days=min(int(np.isfinite(cohort.total.shocks).sum()) for cohort in cohorts),
     )
 
 
@@ -445,7 +465,7 @@ def _spreads(cohorts: Sequence[_Cohort]) -> dict[Metric, Spread]:
     found: dict[Metric, Spread] = {}
     for metric in dict.fromkeys(one.values.metric for cohort in cohorts for one in cohort.measured):
         group = [one for cohort in cohorts for one in cohort.measured if one.values.metric == metric]
-        correlation = correlation_of(np.array([one.series.shocks for one in group]))
+        correlation = correlation_of(np.array([one.shocks for one in group]))
         independent = len(group) ** 2 / float((correlation**2).sum())
         found[metric] = pool_scores([one.scores for one in group], independent)
     return found

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
-from rechannel.evidence.donors import MarketSeries, collapse_markets, market_series, pooled_noise, regress
+from rechannel.evidence.donors import MarketSeries, collapse_markets, market_series, pooled_noise, regress, shocks_of
 from rechannel.evidence.marketvalues import FEWEST_DONORS, MarketValues, Windows
 from rechannel.evidence.placebo import NORMAL_UNDER_TAIL, PRIOR_SD, REFERENCE_HORIZON, SLOPE_SD, TAIL_DF
 from rechannel.vocabulary.estimate import FloatArray
@@ -46,10 +46,19 @@ def placebo_sets(donors: int, size: int, seed: int, most: int = MOST_SETS) -> tu
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The treated markets' hidden days, and those of every placebo set in their place on the donors that it leaves."""
+    """The treated markets' hidden days with the shocks before them, and those of every placebo set in their place.
+
+    Attributes
+    ----------
+    treated, sets
+        Hidden days of the treated sum, and of each set on the donors that it leaves.
+    shocks
+        Of the treated sum, shape [day].
+    """
 
     treated: MarketSeries
     sets: tuple[MarketSeries, ...]
+    shocks: FloatArray
 
 
 def fit_with_placebos(
@@ -79,7 +88,7 @@ def fit_with_placebos(
     ]
     log_prior = pooled_noise(regressions)
     series = [market_series(panel, one, log_prior) for one in regressions]
-    return Fitted(series[0], tuple(series[1:]))
+    return Fitted(series[0], tuple(series[1:]), shocks_of(panel, regressions[0], log_prior))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +129,7 @@ def score_placebos(
     sums = np.column_stack([values.treated, *(values.donors[:, list(one)].sum(axis=1) for one in sets)])
     share = min(1.0, len(values.names) / max(1, sum(len(one) for one in sets)))  # sets beyond the disjoint ones overlap
     for at, series in enumerate(fitted.sets, 1):
-        found = _scores(series, sums[:, at], windows, windows.before, values.treated)
+        found = window_scores(series, sums[:, at], windows, windows.before, values.treated)
         records += [(z, length, share, True) for z, length in found]
         own.append(found[-1][0] if found else 0.0)
     squares, naive, days = 0.0, 0.0, 0
@@ -129,7 +138,7 @@ def score_placebos(
         if past is None:
             continue
         for at, series in enumerate((past.treated, *past.sets)):
-            found = _scores(series, sums[:, at], windows, origin, values.treated)
+            found = window_scores(series, sums[:, at], windows, origin, values.treated)
             records += [(z, length, EARLIER_WEIGHT * share, False) for z, length in found]
         error, plain, count = _daily_errors(past.treated, values, windows, origin)
         squares, naive, days = squares + error, naive + plain, days + count
@@ -158,7 +167,7 @@ def _origins(values: MarketValues, windows: Windows, sets: int) -> list[int]:
     return found
 
 
-def _scores(
+def window_scores(
     series: MarketSeries, values: FloatArray, windows: Windows, origin: int, treated: FloatArray
 ) -> list[tuple[float, float]]:
     """Normal score and length of each window of which at least half the days are measured."""

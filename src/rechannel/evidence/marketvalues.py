@@ -160,9 +160,9 @@ def candidates(
     return tuple(name for name in panel.markets if name not in out), holes
 
 
-def keys_of(panel: Panel) -> list[tuple[Metric, str | None]]:
+def keys_of(panel: Panel, metrics: Sequence[Metric] = COUNTED) -> list[tuple[Metric, str | None]]:
     """Every series that is measured: channels' visits, their total, and the shop's other metrics."""
-    others = [metric for metric in COUNTED[1:] if metric in panel.values or metric in panel.totals]
+    others = [one for one in metrics if one != "visits" and (one in panel.values or one in panel.totals)]
     return [
         *(("visits", channel) for channel in panel.channels),
         ("visits", None),
@@ -186,7 +186,7 @@ def values_of(
     share, the donors show.
     """
     metric, channel = key
-    treated = _raw(panel, metric, channel, markets)
+    treated = market_sum(panel, metric, channel, markets)
     if channel == subject[0] and not np.isfinite(treated[windows.before :]).any():
         treated[windows.before :] = 0.0  # a channel without any row while it is out had no visit
     past = treated[: windows.before]
@@ -195,7 +195,7 @@ def values_of(
     late = windows.at(windows.before)
     columns, names = [], []
     for name in donors:
-        own = _raw(panel, metric, channel, (name,))
+        own = market_sum(panel, metric, channel, (name,))
         own[holes[name]] = np.nan
         missing = np.isnan(own)
         if missing.mean() <= MOST_MISSING and missing[late].mean() <= MOST_MISSING and np.nansum(own) > 0:
@@ -203,16 +203,23 @@ def values_of(
             names.append(name)
     if len(names) < FEWEST_DONORS:
         return None
-    mine = [event for event in events if event.market in markets or (event.market is None and event.kind not in SHAPED)]
+    mine = [
+        event
+        for event in events
+        if (event.market in markets or (event.market is None and event.kind not in SHAPED))
+        and (event.channel, event.start) != subject
+    ]
     market = markets[0] if len(markets) == 1 else None
-    design = build_design(panel.dates, mine, channel, market=market, cadence=panel.cadence, subject=subject)
-    table = _filled(np.column_stack(columns))
+    # while the event lasts, later rows about its channel are what is measured; once it is over, they are other events
+    asked = subject if windows.after == 0 else None
+    design = build_design(panel.dates, mine, channel, market=market, cadence=panel.cadence, subject=asked)
+    table = filled(np.column_stack(columns))
     shown = np.delete(treated, late)
     is_log = bool((shown[np.isfinite(shown)] > 0).all() and (table > 0).all())
     return MarketValues(metric, channel, treated, table, tuple(names), design, is_log)
 
 
-def _raw(panel: Panel, metric: Metric, channel: str | None, markets: Sequence[str]) -> FloatArray:
+def market_sum(panel: Panel, metric: Metric, channel: str | None, markets: Sequence[str]) -> FloatArray:
     """Sum over some markets, and over all channels when none is named, shape [day]; nan where not measured."""
     if metric not in panel.values:
         places = [panel.markets.index(name) for name in markets]
@@ -224,7 +231,7 @@ def _raw(panel: Panel, metric: Metric, channel: str | None, markets: Sequence[st
     return np.array(summed[:, there].sum(axis=1)) if there.any() else np.full(len(panel.dates), np.nan)
 
 
-def _filled(donors: FloatArray) -> FloatArray:
+def filled(donors: FloatArray) -> FloatArray:
     """Donors with holes filled by their own mean times what the measured donors did that day, shape [day, donor]."""
     measured = np.isfinite(donors)
     mean = np.nanmean(donors, axis=0)
