@@ -21,6 +21,7 @@ from rechannel.answers.journeys import REPLICATES, JourneyRules, Journeys, Told,
 from rechannel.answers.money import Money, money_on, of_one_market
 from rechannel.answers.pathcredit import PathCredit, path_credit
 from rechannel.answers.record import answer_record
+from rechannel.answers.testdesign import TestDesign, answer_design
 from rechannel.answers.worth import WorthQuestion, answer_worth, quarters
 from rechannel.report.facts import CaseFacts, facts_of
 from rechannel.report.publish import write_report
@@ -244,6 +245,11 @@ class Case:
     ) -> Journeys:
         """Which channels stand on the paths to orders? See `answers.journeys.journeys_of` (CallError RC364)."""
         return journeys_of(self.folder, rules, replicates, self._provenance(), tell)
+
+    def design(self, channel: str, most: int | None = None, days: int | None = None) -> TestDesign:
+        """Which test of a channel pays? See `answers.testdesign.answer_design` (CallError RC320, RC322)."""
+        money, stamp = self._money(channel, self.panel.last), self._provenance()
+        return answer_design(self.world, channel, money, stamp, self.config.channels, markets_most=most, days=days)
 
     def record(self) -> Answer:
         """What can the public record say, and what not? See `answers.record.answer_record`."""

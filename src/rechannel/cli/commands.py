@@ -11,6 +11,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "rechannel.cli.run",
     "ask": "rechannel.cli.ask",
     "journeys": "rechannel.cli.journeys",
+    "design": "rechannel.cli.design",
     "demo": "rechannel.cli.demo",
     "lab": "rechannel.cli.lab",
     "explain": "rechannel.cli.explain",
