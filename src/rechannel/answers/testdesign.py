@@ -241,10 +241,10 @@ def answer_design(
     now, _ = standing.grade(narrowed)
 
     def refused(why: Refusal) -> TestDesign:
-        shown = {
-            language: why.named(lambda name: name_of(name, channels, language)).message(language)
-            for language in LANGUAGES
-        }
+        def said(language: Language) -> str:
+            return why.named(lambda name: name_of(name, channels, language)).message(language)
+
+        shown = {language: said(language) for language in LANGUAGES}
         return TestDesign(channel, "", now, (), {}, shown, provenance, why)
 
     visits = panel.over_markets("visits")[:, at]

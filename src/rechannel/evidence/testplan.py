@@ -43,7 +43,7 @@ RECENT_DAYS = 28
 FIRST_SHARE = 0.6
 """Share of the sets that are drawn before the best ones are varied."""
 MARKET_SPREAD = 0.1
-"""Sd of the share lost between one market and another: an assumption, so that one small market does not speak for all."""
+"""Sd of the share lost between markets: an assumption, so that one small market does not speak for all."""
 BATCH = 100
 NOISE_SETS = 40
 """Sets that choose the noise for all."""
