@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pyarrow.parquet import write_table
 
 from rechannel import __version__
 from rechannel.answers.answer import Answer, Provenance, dumps
@@ -17,13 +20,17 @@ from rechannel.answers.exposure import answer_exposure
 from rechannel.answers.hindsight import refuse_impact
 from rechannel.answers.impact import ImpactQuestion, answer_impact
 from rechannel.answers.money import Money, money_on, of_one_market
+from rechannel.answers.order import Progress, daily_answers, public_answers
 from rechannel.answers.record import answer_record
 from rechannel.answers.worth import WorthQuestion, answer_worth
+from rechannel.evidence.audit import Audit, audit
+from rechannel.evidence.watch import FEWEST_STEPS, Watching, long_enough, watch
 from rechannel.report.facts import CaseFacts, facts_of
 from rechannel.report.publish import write_report
-from rechannel.source.store import CaseFolder, CreatedCase, create_case, open_case_folder
-from rechannel.tables.calendar import Event, exits, with_holidays
+from rechannel.source.store import Addition, CaseFolder, CreatedCase, add_to_case, create_case, open_case_folder
+from rechannel.tables.calendar import Event, events_relation, exits, with_holidays
 from rechannel.tables.calendar import announced as announced_on
+from rechannel.tables.clock import daily_round
 from rechannel.tables.panel import Panel, build_panel
 from rechannel.tables.public import PublicRecord, read_public
 from rechannel.tables.rivals import in_market
@@ -38,7 +45,6 @@ __all__ = ["Case", "CreatedCase", "Run", "new_case", "open_case"]
 EARLIEST_DAY, LATEST_DAY = 28, 365
 """A question's day lies from 28 days after the first row to 365 days after the last."""
 RUN_HORIZONS, LONGEST_HORIZON = (30, 90), 1095
-Progress = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +243,36 @@ class Case:
             loss = self.impact(found[-1].channel or "", found[-1].start).refusal
         return answer_record(self.public, loss, self.config.currency, self._provenance())
 
+    def audit(self) -> Audit:
+        """What in the data would be taken for something else? See `evidence.audit.audit` (RC322 without `daily`)."""
+        touches = self.folder.relation("touches")
+        return audit(self.panel, self.events, None if touches is None else daily_round(touches))
+
+    def watch(self) -> Watching:
+        """Which channel is dying? See `evidence.watch.watch`.
+
+        Raises
+        ------
+        CallError
+            RC322: the case has no `daily`; RC631: less than eight weeks of days, or half a year of weeks.
+        """
+        if not long_enough(self.panel):
+            cadence = self.panel.cadence
+            raise CallError(
+                "RC631", found=str(len(self.panel.dates)), cadence=cadence, fewest=str(FEWEST_STEPS[cadence])
+            )
+        return watch(self.panel, self.events, self.config.seed)
+
+    def accept(self, rows: Sequence[Event]) -> Addition:
+        """Log rows that the audit proposes in `events`; see `source.store.add_to_case`."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "audit.parquet"
+            write_table(events_relation(rows), path)
+            added = add_to_case(self.folder, "events", path)
+        for known in ("public", "events", "world", "_surrounds"):
+            self.__dict__.pop(known, None)
+        return added
+
     def run(self, progress: Progress | None = None) -> Run:
         """Ask every question the data allow, store the answers under `runs/` and publish the report.
 
@@ -250,7 +286,7 @@ class Case:
             Called with the question about to be answered and its channel (empty when it has none), then with `report`.
         """
         tell = progress or _quiet
-        answers = self._public_answers() if self.is_public else self._daily_answers(tell)
+        answers = public_answers(self) if self.is_public else daily_answers(self, tell)
         tell("report", "")
         with self.folder.new_run() as pending:
             (pending.folder / "answers").mkdir()
@@ -260,46 +296,6 @@ class Case:
             write_report(answers, self.facts(), LANGUAGES, pending.folder)
             final = pending.final
         return Run(final, answers, tuple(final / f"report.{language}.html" for language in LANGUAGES))
-
-    def _public_answers(self) -> tuple[Answer, ...]:
-        """The record, then closure and impact of every exit of one channel."""
-        answers = [self.record()]
-        for event in exits(self.events):
-            assert event.channel is not None
-            severity = event.severity if event.severity else 1.0
-            answers.append(self.closure(event.channel, event.start, severity=severity))
-            answers.append(self.impact(event.channel, event.start))
-        return tuple(answers)
-
-    def _daily_answers(self, tell: Progress) -> tuple[Answer, ...]:
-        """Exposure, then every closure and demotion of one channel - as seen on its eve, its channel's worth, and what
-        did happen; without one, the most exposed channel is closed on the day after the data.
-        """
-        tell("exposure", "")
-        exposure = self.exposure()
-        answers, worth = [exposure], dict[str, Answer]()
-        for event in exits(self.events):
-            channel = event.channel
-            if channel is None or channel not in self.panel.channels:
-                continue
-            if not self._earliest <= event.start <= self._latest or event.market not in (None, *self.panel.markets):
-                continue
-            severity = 1.0 if event.kind == "closure" else event.severity
-            if severity is not None:
-                tell("closure", channel)
-                answers.append(self.closure(channel, event.start, severity=severity, market=event.market))
-            if channel not in worth:
-                tell("worth", channel)
-                worth[channel] = self.worth(channel)
-            if event.start <= self.panel.last:
-                tell("impact", channel)
-                answers.append(self.impact(channel, event.start, market=event.market))
-        if not worth and exposure.evidence:
-            channel, on = exposure.evidence[0].label, date.fromisoformat(exposure.asked["on"])
-            tell("closure", channel)
-            answers.append(self.closure(channel, on))
-            worth[channel] = self.worth(channel)
-        return (*answers, *worth.values())
 
     def publish(self, answers: Sequence[Answer], folder: Path, languages: Sequence[Language] = LANGUAGES) -> list[Path]:
         """Write the report of some answers into a folder."""
@@ -317,9 +313,9 @@ class Case:
             raise CallError("RC322")
         if channel not in known:
             raise CallError("RC320", channel=channel, nearest=nearest(channel, known))
-        if not self.is_public and not self._earliest <= on <= self._latest:
-            ends = {"first": self._earliest.isoformat(), "last": self._latest.isoformat()}
-            raise CallError("RC321", on=on.isoformat(), **ends)
+        if not self.is_public and not self.askable[0] <= on <= self.askable[1]:
+            first, last = (day.isoformat() for day in self.askable)
+            raise CallError("RC321", on=on.isoformat(), first=first, last=last)
         if market is not None and market not in markets:
             raise CallError("RC323", market=market, nearest=nearest(market, markets) if markets else "")
         for horizon in horizons:
@@ -327,12 +323,9 @@ class Case:
                 raise CallError("RC324", horizon=str(horizon), most=str(LONGEST_HORIZON))
 
     @property
-    def _earliest(self) -> date:
-        return self.panel.first + timedelta(days=EARLIEST_DAY)
-
-    @property
-    def _latest(self) -> date:
-        return self.panel.last + timedelta(days=LATEST_DAY)
+    def askable(self) -> tuple[date, date]:
+        """First and last day that a question may be about."""
+        return self.panel.first + timedelta(days=EARLIEST_DAY), self.panel.last + timedelta(days=LATEST_DAY)
 
     def _money(self, channel: str, on: date, market: str | None = None) -> Money:
         """Margin of `case.toml`, and the fixed fee a year of the channel's deal that runs on the day."""

@@ -1,4 +1,4 @@
-"""The audit: what in a stored panel would be taken for something else, each with a row for `events` that tells of it."""
+"""The audit: what in a panel would be taken for something else, each with a row for `events` that tells of it."""
 
 from __future__ import annotations
 

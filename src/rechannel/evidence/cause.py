@@ -149,7 +149,7 @@ def cause_of(books: Books, channel: int, first: int, last: int | None, lost: flo
 
 
 def cause_of_all(books: Books, first: int, lost: float) -> Cause:
-    """The same for a fall of all channels at once that is still on: the shop's orders fall with its visits, or do not."""
+    """The same for a fall of all channels at once that is still on: the shop's orders fall along, or do not."""
     length = min(BASE_STEPS, len(books.total_visits) - first)
     shop = None
     if books.total_results is not None:

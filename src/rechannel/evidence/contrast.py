@@ -50,8 +50,8 @@ def contrast(
     Parameters
     ----------
     values
-        Amounts, shape [step], or [step, series] for a sum of several, each with a level and a calendar of its own; nan =
-        not measured.
+        Amounts, shape [step], or [step, series] for a sum of several, each with a level and a calendar of its own;
+        nan = not measured.
     calendar
         Log of the calendar's part, same shape.
     first, length

@@ -1,4 +1,4 @@
-"""What a found shift of one channel is: an outage, a demotion, a closure, a fault of counting, a burst without buyers."""
+"""What a shift of one channel is: an outage, a demotion, a closure, a fault of counting, a burst without buyers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shape of a doubt about the data: what was seen, how sure, which question it would mislead, and a row for `events`."""
+"""The shape of a doubt about the data: what was seen, how sure, what it would mislead, and a row for `events`."""
 
 from __future__ import annotations
 
@@ -83,10 +83,12 @@ class Oddity:
 
     def _parts(self, language: Language, channels: Sequence[Channel]) -> dict[str, str]:
         joiner = ", " if language == "en" else "、"
+        others = joiner.join(name_of(name, channels, language) for name in self.others)
         ends = (day(self.first, language), day(self.last, language))
         return {
             "channel": self.where(language, channels),
-            "others": joiner.join(name_of(name, channels, language) for name in self.others),
+            "others": others,
+            "names": others or self.where(language, channels),
             "first": ends[0],
             "last": ends[1],
             "span": ends[0] if self.first == self.last else f"{ends[0]} {RANGE} {ends[1]}",

@@ -42,6 +42,8 @@ NEIGHBOURS = 3
 FEWEST_BEFORE = 14
 """Measured steps before a shift; without them there is no level to fall from."""
 APART = 45
+ALIKE = 0.4
+"""A fall beside another that takes less than this part of it is one of its own."""
 ROUNDS = 6
 NO_COUNTS = 1e12
 """Size of a series that is not a count: its noise does not grow when it falls."""
@@ -417,4 +419,5 @@ def joined(shifts: Sequence[Shift]) -> Iterator[Shift]:
 
 def _touches(one: Shift, other: Shift) -> bool:
     same = (one.group, one.series) == (other.group, other.series) and one.lost * other.lost > 0
-    return same and one.last is not None and other.first <= one.last + 2
+    alike = min(abs(one.lost), abs(other.lost)) >= ALIKE * max(abs(one.lost), abs(other.lost))
+    return same and alike and one.last is not None and other.first <= one.last + 2

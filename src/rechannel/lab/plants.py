@@ -93,7 +93,9 @@ class Sheet:
 
     def thin(self, rng: np.random.Generator, rows: NDArray[np.bool_], kept: float, only: Sequence[str]) -> Sheet:
         """Keep each counted thing of the rows with the chance `kept`; returns what was taken as rows of their own."""
-        taken = Sheet(self.day[rows], self.channel[rows].copy(), {}, {k: v.filter(pa.array(rows)) for k, v in self.other.items()})
+        taken = Sheet(
+            self.day[rows], self.channel[rows].copy(), {}, {k: v.filter(pa.array(rows)) for k, v in self.other.items()}
+        )
         for name, values in self.columns.items():
             here = values[rows]
             if name not in only:
@@ -111,9 +113,7 @@ class Sheet:
         """With further rows."""
         other = {k: pa.chunked_array([*v.chunks, *more.other[k].chunks]) for k, v in self.other.items()}
         columns = {k: np.concatenate([v, more.columns[k]]) for k, v in self.columns.items()}
-        return Sheet(
-            np.concatenate([self.day, more.day]), np.concatenate([self.channel, more.channel]), columns, other
-        )
+        return Sheet(np.concatenate([self.day, more.day]), np.concatenate([self.channel, more.channel]), columns, other)
 
 
 Planter = Callable[[np.random.Generator, Sheet, WorldSpec, date, str], tuple[Sheet, Plant]]
@@ -154,7 +154,7 @@ def _code_move(rng: np.random.Generator, sheet: Sheet, spec: WorldSpec, on: date
     return sheet, Plant("code_move", (name, into), on, on, moved)
 
 
-def _bots(rng: np.random.Generator, sheet: Sheet, spec: WorldSpec, on: date, name: str) -> tuple[Sheet, Plant]:
+def _bots(rng: np.random.Generator, sheet: Sheet, _: WorldSpec, on: date, name: str) -> tuple[Sheet, Plant]:
     last = on + timedelta(days=int(rng.integers(1, 6)) - 1)
     rows = sheet.rows([name], on, last)
     more = float(rng.uniform(1.0, 4.0))
@@ -184,7 +184,7 @@ def _blackout(_: np.random.Generator, sheet: Sheet, spec: WorldSpec, on: date, _
     return sheet, Plant("blackout", spec.channels, on, last, 1.0)
 
 
-def _weekly(rng: np.random.Generator, sheet: Sheet, spec: WorldSpec, on: date, name: str) -> tuple[Sheet, Plant]:
+def _weekly(rng: np.random.Generator, sheet: Sheet, _: WorldSpec, on: date, name: str) -> tuple[Sheet, Plant]:
     """Ten weeks of one channel hold a seventh of the week, or all of it on one day."""
     last = on + timedelta(days=69)
     spread = bool(rng.random() < 0.5)
@@ -217,7 +217,9 @@ PLANTERS: Mapping[str, Planter] = {
 }
 
 
-def planted(daily: pa.Table, spec: WorldSpec, kind: str, seed: int, taken: Sequence[Plant]) -> tuple[pa.Table, Plant] | None:
+def planted(
+    daily: pa.Table, spec: WorldSpec, kind: str, seed: int, taken: Sequence[Plant]
+) -> tuple[pa.Table, Plant] | None:
     """The table with one more fault of a kind, away from those already there; None where there is no room for it.
 
     The day lies from day 60 to 75 days before the end; the channel holds at least 2 % of the visits.
