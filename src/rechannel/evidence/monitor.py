@@ -16,9 +16,9 @@ from rechannel.vocabulary.estimate import FloatArray
 
 FALSE_ALARMS_PER_YEAR = 0.1
 """False alarms of a whole case in a year of daily watching, at most, if the noise is as its history says."""
-SLIPS = np.array([0.05, 0.1, 0.15])
+SLIPS = np.array([0.05, 0.1])
 DROPS = np.array([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 0.995, 1.0])
-"""Share of visits lost: below a fifth it is a slip, which rivals with the drop for the explanation of the errors."""
+"""Share of visits lost: up to a tenth it is a slip, which rivals with the drop for the explanation of the errors."""
 SLIPS_PER_YEAR = 2.0
 SHORTEST = 2
 """Steps below the forecast before a channel is flagged: one odd day is no lasting drop."""

@@ -34,12 +34,12 @@ class Plant:
     size: float
 
 
-def with_outages(spec: WorldSpec, seed: int) -> tuple[WorldSpec, tuple[Plant, ...]]:
+def with_outages(spec: WorldSpec) -> tuple[WorldSpec, tuple[Plant, ...]]:
     """The market with its faults replaced by two to five unlogged ones of one to fourteen days.
 
     Seven in ten shut the entry altogether; the others take .5 to .95 of its prominence.
     """
-    rng = stream(spec.seed, "planted outages", str(seed))
+    rng = stream(spec.seed, "planted outages")
     kept = tuple(row for row in spec.happenings if row.kind != "outage")
     room = range(40, spec.history - 45)
     rows: list[Happening] = []
@@ -217,14 +217,12 @@ PLANTERS: Mapping[str, Planter] = {
 }
 
 
-def planted(
-    daily: pa.Table, spec: WorldSpec, kind: str, seed: int, taken: Sequence[Plant]
-) -> tuple[pa.Table, Plant] | None:
+def planted(daily: pa.Table, spec: WorldSpec, kind: str, taken: Sequence[Plant]) -> tuple[pa.Table, Plant] | None:
     """The table with one more fault of a kind, away from those already there; None where there is no room for it.
 
     The day lies from day 60 to 75 days before the end; the channel holds at least 2 % of the visits.
     """
-    rng = stream(spec.seed, "planted", kind, str(seed))
+    rng = stream(spec.seed, "planted", kind)
     days = [day for day in range(60, spec.history - 75) if _is_free(spec.start + timedelta(days=day), taken)]
     names = [name for name, share in zip(spec.channels, spec.shares, strict=True) if share >= 0.02]
     if not days or len(spec.markets) > 1:
