@@ -8,6 +8,7 @@ COMMANDS: Mapping[str, str] = {
     "new": "rechannel.cli.new",
     "add": "rechannel.cli.add",
     "check": "rechannel.cli.check",
+    "watch": "rechannel.cli.watch",
     "run": "rechannel.cli.run",
     "ask": "rechannel.cli.ask",
     "journeys": "rechannel.cli.journeys",
