@@ -292,6 +292,15 @@ def test_money_in_another_currency_is_refused(tmp_path: Path) -> None:
         assembled(orders)
 
 
+def test_days_of_another_zone_are_said(tmp_path: Path) -> None:
+    shopify.orders(tmp_path, made_shop(days=30, scale=0.02))
+    assert "RC751" not in {fault.code for fault in assembled(tmp_path).faults}
+    there = replace(RULES, timezone="America/Sao_Paulo")
+    made = assemble([tmp_path], there, products=shipped_products())
+    (said,) = (fault for fault in made.faults if fault.code == "RC751")
+    assert said.args == {"zone": "+0800", "wanted": "America/Sao_Paulo"}
+
+
 def test_an_ad_report_without_days_is_refused(tmp_path: Path) -> None:
     header = "Campaign name,Impressions,Amount spent (CNY),Reporting starts,Reporting ends"
     path = tmp_path / "meta.csv"
@@ -513,6 +522,17 @@ def test_an_alias_of_the_user_wins(tmp_path: Path) -> None:
     assert not {"门店台卡", "包裹卡"} & known
 
 
+def test_an_alias_of_the_user_goes_with_those_of_the_product(tmp_path: Path) -> None:
+    lines = "{0},平台流量,搜索,手淘搜索,9{1},1\n{0},广告流量,效果广告,直通车,8{1},1"
+    text = rows_csv("统计日期,一级来源,二级来源,三级来源,访客数,支付金额", lambda day: lines.format(day, day.day))
+    (tmp_path / "来源.csv").write_text(text, encoding="utf-8")
+    own = [Channel("手淘搜索", aliases=("搜索",)), Channel("付费", aliases=("关键词推广",))]
+    made = assembled(tmp_path, channels=own)
+    assert {channel for channel, _ in series_of(made)} == {"手淘搜索", "付费"}
+    (search,) = (channel for channel in made.channels if channel.channel_id == "手淘搜索")
+    assert (search.names["en"], search.kind, search.aliases) == ("Taobao search", "search", ("搜索",))
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
@@ -524,7 +544,7 @@ def test_an_alias_of_the_user_wins(tmp_path: Path) -> None:
         (MINE.replace('id = "a"', 'id = "a"\nname_pattern = "(?P<day>.)"'), "export[1].name_pattern"),
         (MINE.replace('id = "a"', 'id = "a"\ntimezone = "Mars"'), "export[1].timezone"),
         (MINE + '[export.ignored]\nx = "dull"\n', "export[1].ignored.x"),
-        (MINE.replace('zh-Hant = "甲"\n', ""), "export[1].names"),
+        (MINE.replace('zh-Hant = "甲"\n', 'fr = "A"\n'), "export[1].names.fr"),
         (MINE + '[[channel]]\nid = "a"\n[[channel]]\nid = "b"\naliases = ["A"]\n', "channel.aliases"),
         ("product = ", ""),
     ],

@@ -335,7 +335,10 @@ def _described(
     found: dict[str, Channel] = {}
     for export, table in stacked:
         mine = there & set(pc.unique(table["channel"]).to_pylist()) - set(found) - {WHOLE_SHOP}
-        by_name = {channel.channel_id: channel for channel in reversed(known[export.label])}
+        by_name: dict[str, Channel] = {}
+        for channel in known[export.label]:
+            before = by_name.get(channel.channel_id)
+            by_name[channel.channel_id] = channel if before is None else _described_by(before, channel)
         aliased = {bare(alias): channel for channel in reversed(known[export.label]) for alias in channel.aliases}
         for name in sorted(mine):
             if name in by_name:
@@ -343,6 +346,13 @@ def _described(
             elif bare(name) in aliased:
                 found[name] = replace(aliased[bare(name)], channel_id=name, aliases=())
     return tuple(found.values())
+
+
+def _described_by(own: Channel, other: Channel) -> Channel:
+    """A channel of the user's, with what another description says of the rest."""
+    names = {**other.names, **own.names}
+    aliases = tuple(dict.fromkeys((*own.aliases, *other.aliases)))
+    return replace(own, names=names, host=own.host or other.host, kind=own.kind or other.kind, aliases=aliases)
 
 
 def _alike(faults: Sequence[Fault]) -> list[Fault]:
