@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rechannel.cli.terminal import aligned, put_json, say, say_faults
+from rechannel.cli.terminal import aligned, language, put_json, say, say_faults
 from rechannel.cli.verb import Verb, argument, option, words
 from rechannel.source.remarks import table_span
 from rechannel.source.store import CaseFolder, case_faults, open_case_folder, store_faults
@@ -45,7 +45,7 @@ def fault_json(fault: Fault) -> dict[str, object]:
         "file": fault.file,
         "line": fault.line,
         "column": fault.column,
-        "message": {language: fault.message(language) for language in LANGUAGES},
+        "message": {lang: fault.message(lang) for lang in LANGUAGES},
     }
 
 
@@ -77,7 +77,7 @@ def say_tables(case: CaseFolder) -> None:
     header = [words(f"head_{part}") for part in ("table", "rows", "first", "last", "columns")]
     for line in aligned(header, rows, numbers=(1,)):
         say(line)
-    names = [channel.display("en") for channel in case.config.channels]
+    names = [channel.display(language()) for channel in case.config.channels]
     if names:
         shown = ", ".join(names[:20])
         more = f" (+{len(names) - 20})" if len(names) > 20 else ""

@@ -37,8 +37,8 @@ SUFFIXES = frozenset(
 """What is read of a folder; other files in it are named and left."""
 ALIKE_SHOWN = {"refuse": 20, "warning": 3, "note": 1}
 """Files for which one and the same remark is printed; the rest are counted."""
-EXPECTED = frozenset({"RC117", "RC146", "RC149", "RC180"})
-"""Remarks that are nothing new in an export that a mapping file describes: tabs, other sheets, titles, epoch times."""
+EXPECTED = frozenset({"RC117", "RC146", "RC149", "RC151", "RC180"})
+"""Remarks that are nothing new in an export that a mapping file describes: tabs, sheets, titles, `-`, epoch times."""
 _COPY = re.compile(r"\s*[(（]\d+[)）]$|\s*- (?:副本|Copy)$")
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -15,7 +14,7 @@ import pyarrow as pa
 from rechannel.source.aliases import join_aliases
 from rechannel.source.cells import TYPED, type_cells
 from rechannel.source.checks import Rules, check_rows
-from rechannel.source.contract import TABLES, Table, TableName
+from rechannel.source.contract import TABLES, Column, Table, TableName
 from rechannel.source.engine import named, quoted
 from rechannel.source.export import ADDITIVE, Export, Reason, Words
 from rechannel.source.faultlist import FaultList
@@ -207,10 +206,9 @@ class _Shaper:
         dates = self.headers.first(self.export.columns.get("date", ()))
         found = []
         levels = self.placement.levels() if self.export.grain == "rows" else []
-        for upper, lower in pairwise([None, *levels]):
-            same = " AND ".join(
-                f"p.c{place} IS NOT DISTINCT FROM {LOADED}.c{place}" for place in (dates, upper) if place is not None
-            )
+        for depth, lower in enumerate(levels):
+            branch = [place for place in (dates, *levels[:depth]) if place is not None]
+            same = " AND ".join(f"p.c{place} IS NOT DISTINCT FROM {LOADED}.c{place}" for place in branch)
             bare = f"(c{lower} IS NULL OR lower(c{lower}) IN ({SUMS}))"
             part = f"(p.c{lower} IS NOT NULL AND lower(p.c{lower}) NOT IN ({SUMS}))"
             found.append(f"({bare} AND EXISTS (SELECT 1 FROM {LOADED} p WHERE {same or 'true'} AND {part}))")
@@ -356,7 +354,7 @@ class _Shaper:
                 groups.append(({**shared, **present}, {**self.constants, "channel": also.channel}))
         parts: list[pa.Table] = []
         for columns, constants in groups:
-            mapping = self._place(columns, constants, _with_moments(table, export))
+            mapping = self._place(columns, constants, _as_exported(table, export))
             lacking = [c.name for c in table.columns if c.key and c.required and c.name not in mapping.positions]
             for name in lacking:
                 self.faults.add("RC110", "refuse", column=name, header=", ".join(self.headers.names[:20]))
@@ -381,7 +379,7 @@ class _Shaper:
 
     def _typed(self, table: Table, mapping: HeaderMapping, measured: Sequence[str]) -> None:
         """Read the cells, join names, add parts, and check what is left."""
-        meant, separator = _with_moments(table, self.export), self.header.separator
+        meant, separator = _as_exported(table, self.export), self.header.separator
         type_cells(self.connection, meant, mapping, self.rules.timezone, self.faults, separator=separator)
         if self.faults.refused():
             return
@@ -431,12 +429,15 @@ def _offset_of(moment: str, zone: str) -> int | None:
     return int(offset.total_seconds() // 60) if offset is not None else None
 
 
-def _with_moments(table: Table, export: Export) -> Table:
-    """The table with moments for days, where the export states those."""
-    if export.date_from != "moment":
-        return table
-    columns = tuple(replace(one, type="time") if one.name == "date" else one for one in table.columns)
-    return replace(table, columns=columns)
+def _as_exported(table: Table, export: Export) -> Table:
+    """The table as an export may fill it: moments for days where it states those, and visits that may be missing."""
+
+    def changed(column: Column) -> Column:
+        if column.name == "date" and export.date_from == "moment":
+            return replace(column, type="time")
+        return replace(column, required=False) if column.name == "visits" else column
+
+    return replace(table, columns=tuple(map(changed, table.columns))) if table.name == "daily" else table
 
 
 def _added(parts: Sequence[pa.Table]) -> pa.Table:
