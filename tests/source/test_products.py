@@ -116,6 +116,11 @@ def check_known(made: Assembly, known: Known, shop: MadeShop) -> None:
             assert column not in file.header or column in {*file.left, *columns}
 
 
+def rows_csv(header: str, line: Callable[[date], str], first: date = date(2025, 3, 3), above: str = "") -> str:
+    """A table of thirty days."""
+    return above + "\n".join([header, *(line(first + timedelta(days=day)) for day in range(30))]) + "\n"
+
+
 @pytest.mark.parametrize("name", [name for name in SETS if name not in ONE_FILE_PER_DAY])
 def test_what_is_known_is_read_and_nothing_else(name: str, tmp_path: Path) -> None:
     shop, known, mappings = made_set(name, tmp_path)
@@ -189,6 +194,18 @@ def test_rest_and_withheld_rows_are_said(tmp_path: Path) -> None:
     assert said["RC743"]["channels"] == "Affiliates"
 
 
+@pytest.mark.parametrize(
+    ("first", "said"), [(date(2026, 5, 1), True), (date(2026, 4, 1), False), (date(2026, 6, 1), False)]
+)
+def test_a_channel_that_was_split_on_a_day(tmp_path: Path, first: date, said: bool) -> None:
+    text = rows_csv(
+        "Session default channel group,Date,Sessions", lambda day: f"Referral,{day:%Y%m%d},5{day.day}", first
+    )
+    (tmp_path / "data-export.csv").write_text(text, encoding="utf-8")
+    made = assemble([tmp_path], Rules(date(2026, 12, 31)), products=shipped_products())
+    assert [fault.args["since"] for fault in made.faults if fault.code == "RC738"] == ["2026-05-13"] * said
+
+
 def test_an_exploration_that_was_cut_is_said(tmp_path: Path) -> None:
     made_set("ga4", tmp_path)
     path = tmp_path / "files" / "Free form 1.csv"
@@ -254,11 +271,6 @@ def test_a_period_without_days_is_refused(tmp_path: Path) -> None:
     assert [fault.code for fault in refused.value.faults] == ["RC717"]
 
 
-def rows_csv(header: str, line: Callable[[date], str], days: int = 30, above: str = "") -> str:
-    first = date(2025, 3, 3)
-    return above + "\n".join([header, *(line(first + timedelta(days=day)) for day in range(days))]) + "\n"
-
-
 def test_numbered_days_count_from_the_title(tmp_path: Path) -> None:
     above = "# Traffic acquisition\n# Start date: 20250303\n# End date: 20250401\n"
     header = "Session default channel group,Nth day,Sessions"
@@ -292,6 +304,15 @@ def test_money_in_another_currency_is_refused(tmp_path: Path) -> None:
         assembled(orders)
 
 
+def test_days_of_another_zone_are_said(tmp_path: Path) -> None:
+    shopify.orders(tmp_path, made_shop(days=30, scale=0.02))
+    assert "RC751" not in {fault.code for fault in assembled(tmp_path).faults}
+    there = replace(RULES, timezone="America/Sao_Paulo")
+    made = assemble([tmp_path], there, products=shipped_products())
+    (said,) = (fault for fault in made.faults if fault.code == "RC751")
+    assert said.args == {"zone": "+0800", "wanted": "America/Sao_Paulo"}
+
+
 def test_an_ad_report_without_days_is_refused(tmp_path: Path) -> None:
     header = "Campaign name,Impressions,Amount spent (CNY),Reporting starts,Reporting ends"
     path = tmp_path / "meta.csv"
@@ -304,6 +325,19 @@ def test_an_ad_report_without_days_is_refused(tmp_path: Path) -> None:
     path.write_text("Campaign,Currency code,Cost,Impr.,Clicks\nA,CNY,5.5,100,7\n", encoding="utf-8")
     with pytest.raises(FileRefused, match="RC110"):
         assembled(tmp_path)
+
+
+def test_a_dash_is_a_figure_that_is_missing(tmp_path: Path) -> None:
+    lines = "{0},站内免费,搜索,{1},-\n{0},站内免费,推荐,7{2},1"
+    text = rows_csv(
+        "时间,一级来源,二级来源,访客数,成交金额", lambda day: lines.format(day, "-" if day.day == 9 else 50, day.day)
+    )
+    (tmp_path / "店铺来源.csv").write_text(text, encoding="utf-8")
+    made = assembled(tmp_path)
+    read = series_of(made)
+    assert len(read["推荐", "visits"]) == len(read["搜索", "visits"]) + 1 == 30
+    assert ("搜索", "gmv") not in read
+    assert "RC151" not in {fault.code for fault in made.faults if fault.severity == "warning"}
 
 
 def test_figures_in_units_of_ten_thousand(tmp_path: Path) -> None:
@@ -389,6 +423,23 @@ def test_daily_visitors_and_sessions_never_mix(tmp_path: Path) -> None:
     made = assembled(tmp_path)
     assert any(fault.code == "RC708" for fault in made.faults)
     assert len({channel for channel, metric in series_of(made) if metric == "visits"}) == 1
+
+
+def test_only_the_sums_of_a_branch_are_left_out(tmp_path: Path) -> None:
+    rows = [
+        "平台流量,汇总,汇总,50,9",
+        "平台流量,其他,汇总,20,4",
+        "平台流量,内容,汇总,30,5",
+        "平台流量,内容,淘宝直播,30,5",
+    ]
+    rows += ["广告流量,汇总,汇总,70,9", "广告流量,其他,汇总,70,9", "广告流量,其他,某某,70,9", "自主访问,汇总,汇总,8,1"]
+    text = rows_csv(
+        "统计日期,一级来源,二级来源,三级来源,访客数,支付金额", lambda day: "\n".join(f"{day},{row}" for row in rows)
+    )
+    (tmp_path / "来源.csv").write_text(text, encoding="utf-8")
+    read = series_of(assembled(tmp_path))
+    first = {channel: series[date(2025, 3, 3)] for (channel, metric), series in read.items() if metric == "visits"}
+    assert first == {"其他": 20, "淘宝直播": 30, "某某": 70, "自主访问": 8}
 
 
 def test_clicks_are_visits_of_advertising_alone(tmp_path: Path) -> None:
@@ -513,6 +564,17 @@ def test_an_alias_of_the_user_wins(tmp_path: Path) -> None:
     assert not {"门店台卡", "包裹卡"} & known
 
 
+def test_an_alias_of_the_user_goes_with_those_of_the_product(tmp_path: Path) -> None:
+    lines = "{0},平台流量,搜索,手淘搜索,9{1},1\n{0},广告流量,效果广告,直通车,8{1},1"
+    text = rows_csv("统计日期,一级来源,二级来源,三级来源,访客数,支付金额", lambda day: lines.format(day, day.day))
+    (tmp_path / "来源.csv").write_text(text, encoding="utf-8")
+    own = [Channel("手淘搜索", aliases=("搜索",)), Channel("付费", aliases=("关键词推广",))]
+    made = assembled(tmp_path, channels=own)
+    assert {channel for channel, _ in series_of(made)} == {"手淘搜索", "付费"}
+    (search,) = (channel for channel in made.channels if channel.channel_id == "手淘搜索")
+    assert (search.names["en"], search.kind, search.aliases) == ("Taobao search", "search", ("搜索",))
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
@@ -524,7 +586,7 @@ def test_an_alias_of_the_user_wins(tmp_path: Path) -> None:
         (MINE.replace('id = "a"', 'id = "a"\nname_pattern = "(?P<day>.)"'), "export[1].name_pattern"),
         (MINE.replace('id = "a"', 'id = "a"\ntimezone = "Mars"'), "export[1].timezone"),
         (MINE + '[export.ignored]\nx = "dull"\n', "export[1].ignored.x"),
-        (MINE.replace('zh-Hant = "甲"\n', ""), "export[1].names"),
+        (MINE.replace('zh-Hant = "甲"\n', 'fr = "A"\n'), "export[1].names.fr"),
         (MINE + '[[channel]]\nid = "a"\n[[channel]]\nid = "b"\naliases = ["A"]\n', "channel.aliases"),
         ("product = ", ""),
     ],

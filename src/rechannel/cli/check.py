@@ -66,7 +66,7 @@ def fault_json(fault: Fault) -> dict[str, object]:
         "file": fault.file,
         "line": fault.line,
         "column": fault.column,
-        "message": {language: fault.message(language) for language in LANGUAGES},
+        "message": {lang: fault.message(lang) for lang in LANGUAGES},
     }
 
 
@@ -149,7 +149,7 @@ def say_tables(case: CaseFolder) -> None:
     header = [words(f"head_{part}") for part in ("table", "rows", "first", "last", "columns")]
     for line in aligned(header, rows, numbers=(1,)):
         say(line)
-    names = [channel.display("en") for channel in case.config.channels]
+    names = [channel.display(language()) for channel in case.config.channels]
     if names:
         shown = ", ".join(names[:20])
         more = f" (+{len(names) - 20})" if len(names) > 20 else ""

@@ -39,11 +39,26 @@ def channel_of(name: str, known: Mapping[str, str]) -> str:
 
 
 def names_of(channels: Sequence[Channel]) -> dict[str, str]:
-    """Folded name or alias -> channel; the first of `channels` that claims a name has it."""
-    found: dict[str, str] = {}
+    """Folded name or alias -> channel; the first of `channels` that claims a name has it.
+
+    Where one channel is itself another name of a second one, its names are those of the second.
+
+    Examples
+    --------
+    >>> names_of([Channel("ads", aliases=("关键词推广",)), Channel("关键词推广", aliases=("直通车",))])["直通车"]
+    'ads'
+    """
+    claimed: dict[str, str] = {}
     for channel in channels:
-        for name in (channel.channel_id, *channel.aliases):
-            found.setdefault(folded(name), channel.channel_id)
+        for name in (*channel.aliases, channel.channel_id):
+            claimed.setdefault(folded(name), channel.channel_id)
+    found = {}
+    for name, meant in claimed.items():
+        seen = {name}
+        while folded(meant) not in seen:
+            seen.add(folded(meant))
+            meant = claimed[folded(meant)]
+        found[name] = meant
     return found
 
 

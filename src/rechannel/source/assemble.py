@@ -37,8 +37,8 @@ SUFFIXES = frozenset(
 """What is read of a folder; other files in it are named and left."""
 ALIKE_SHOWN = {"refuse": 20, "warning": 3, "note": 1}
 """Files for which one and the same remark is printed; the rest are counted."""
-EXPECTED = frozenset({"RC117", "RC146", "RC149", "RC180"})
-"""Remarks that are nothing new in an export that a mapping file describes: tabs, other sheets, titles, epoch times."""
+EXPECTED = frozenset({"RC117", "RC146", "RC149", "RC151", "RC180"})
+"""Remarks that are nothing new in an export that a mapping file describes: tabs, sheets, titles, `-`, epoch times."""
 _COPY = re.compile(r"\s*[(（]\d+[)）]$|\s*- (?:副本|Copy)$")
 
 
@@ -335,7 +335,10 @@ def _described(
     found: dict[str, Channel] = {}
     for export, table in stacked:
         mine = there & set(pc.unique(table["channel"]).to_pylist()) - set(found) - {WHOLE_SHOP}
-        by_name = {channel.channel_id: channel for channel in reversed(known[export.label])}
+        by_name: dict[str, Channel] = {}
+        for channel in known[export.label]:
+            before = by_name.get(channel.channel_id)
+            by_name[channel.channel_id] = channel if before is None else _described_by(before, channel)
         aliased = {bare(alias): channel for channel in reversed(known[export.label]) for alias in channel.aliases}
         for name in sorted(mine):
             if name in by_name:
@@ -343,6 +346,13 @@ def _described(
             elif bare(name) in aliased:
                 found[name] = replace(aliased[bare(name)], channel_id=name, aliases=())
     return tuple(found.values())
+
+
+def _described_by(own: Channel, other: Channel) -> Channel:
+    """A channel of the user's, with what another description says of the rest."""
+    names = {**other.names, **own.names}
+    aliases = tuple(dict.fromkeys((*own.aliases, *other.aliases)))
+    return replace(own, names=names, host=own.host or other.host, kind=own.kind or other.kind, aliases=aliases)
 
 
 def _alike(faults: Sequence[Fault]) -> list[Fault]:

@@ -124,8 +124,8 @@ def recognised(header: Sequence[str], products: Sequence[Product], name: str = "
 
     Returns
     -------
-    One export when it is clear, several when they fit equally well, none when none fits. The more names a mapping file
-    asks for and knows, the better it fits.
+    One export when it is clear, several when they fit equally well, none when none fits. Those of the user win; the
+    more names a mapping file asks for and knows, the better it fits.
     """
     headers = Headers(tuple(header))
     scored: list[tuple[tuple[int, int, int], Export]] = []
@@ -135,6 +135,7 @@ def recognised(header: Sequence[str], products: Sequence[Product], name: str = "
                 known = described(headers, (*export.spellings, *export.ignored))
                 hinted = any(folded(word) in folded(name) for word in product.names.values())
                 scored.append(((len(known), int(hinted), len(export.needs)), export))
+    scored = [(score, export) for score, export in scored if export.own] or scored
     best = max((score for score, _ in scored), default=(0, 0, 0))
     return tuple(export for score, export in scored if score == best)
 

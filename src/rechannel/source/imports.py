@@ -95,9 +95,10 @@ def new_from_files(
 
 
 def _all_channels(given: Sequence[Channel], found: Sequence[Channel]) -> tuple[Channel, ...]:
-    """The channels of the call, then those that the mapping files describe."""
-    known = {channel.channel_id for channel in given}
-    return (*given, *(channel for channel in found if channel.channel_id not in known))
+    """The channels of the call, then those that the mapping files describe; one that both name as both describe it."""
+    described = {channel.channel_id: channel for channel in found}
+    own = [described.pop(channel.channel_id, channel) for channel in given]
+    return (*own, *described.values())
 
 
 def add_from_files(

@@ -387,6 +387,8 @@ def _leave_told_totals(
     """Leave figures of the whole shop on days on which every channel states them: `total` holds what only it knows."""
     left = []
     days = [key for key in keys if key != "channel"]
+    if not connection.execute(f"SELECT count(*) FROM joined WHERE channel = {quoted(WHOLE_SHOP)}").fetchall()[0][0]:
+        return
     for metric in metrics:
         told = f"SELECT {', '.join(map(named, (*days, 'channel')))}, {named(metric)} AS told FROM joined"
         if existing is not None and metric in existing.column_names:

@@ -103,14 +103,11 @@ class Reading:
         return frozenset(name for one in self.products for export in one.exports for name in export.sheets)
 
     def channels_of(self, export: Export) -> tuple[Channel, ...]:
-        """The user's channels, then those of the products of the export's host that no user's channel claims."""
+        """The user's channels, then those of the export's product and of the other products of its host."""
         own = [one for one in self.products if one.name == export.product]
         hosts = {one.host for one in own if one.host}
         beside = [one for one in self.products if one.host in hosts and one not in own]
-        taken = {bare(name) for channel in self.channels for name in (channel.channel_id, *channel.aliases)}
-        shipped = (channel for product in (*own, *beside) for channel in product.channels)
-        free = (one for one in shipped if taken.isdisjoint(bare(name) for name in (one.channel_id, *one.aliases)))
-        return (*self.channels, *free)
+        return (*self.channels, *(channel for product in (*own, *beside) for channel in product.channels))
 
 
 def read_members(

@@ -126,7 +126,7 @@ class _Reader:
         version = values.get("version", 1)
         if not isinstance(version, int) or isinstance(version, bool):
             raise self.wrong("version", version)
-        names = self.names(values, "")
+        names = self.names(values, "", name)
         exports = tuple(
             self.export(row, name, version, f"export[{place}]") for place, row in self.rows(values, "export", "")
         )
@@ -151,7 +151,7 @@ class _Reader:
             export_id=self.text(row, "id", place),
             version=version,
             own=self.own,
-            names=self.names(row, place),
+            names=self.names(row, place, self.text(row, "id", place)),
             table=self.word(row, "table", place, TABLE_NAMES, "daily"),  # type: ignore[arg-type]
             grain=self.word(row, "grain", place, get_args(Grain), "rows"),  # type: ignore[arg-type]
             role=self.word(row, "role", place, get_args(Role), "traffic"),  # type: ignore[arg-type]
@@ -281,9 +281,11 @@ class _Reader:
             raise self.wrong(f"{place}.{key}".lstrip("."), value)
         return list(enumerate(value, start=1))
 
-    def names(self, row: Mapping[str, object], place: str) -> dict[str, str]:
+    def names(self, row: Mapping[str, object], place: str, default: str) -> dict[str, str]:
+        """What a reader calls it, in every language: a user may name it in one, or not at all."""
         found = {key: str(value) for key, value in self.table(row, "names", place).items()}
-        for language in LANGUAGES:
-            if language not in found:
-                raise self.wrong(f"{place}.names".lstrip("."), found, ", ".join(LANGUAGES))
-        return found
+        self.only(found, LANGUAGES, f"{place}.names".lstrip("."))
+        missing = [language for language in LANGUAGES if language not in found]
+        if missing and not self.own:
+            raise self.wrong(f"{place}.names".lstrip("."), found, ", ".join(LANGUAGES))
+        return found | dict.fromkeys(missing, next(iter(found.values()), default))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
-from itertools import pairwise
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
@@ -14,22 +14,24 @@ import pyarrow as pa
 from rechannel.source.aliases import join_aliases
 from rechannel.source.cells import TYPED, type_cells
 from rechannel.source.checks import Rules, check_rows
-from rechannel.source.contract import TABLES, Table, TableName
+from rechannel.source.contract import TABLES, Column, Table, TableName
 from rechannel.source.engine import named, quoted
 from rechannel.source.export import ADDITIVE, Export, Reason, Words
 from rechannel.source.faultlist import FaultList
-from rechannel.source.filedays import stated_day, title_days
+from rechannel.source.filedays import days_in, stated_day, title_days
 from rechannel.source.headers import Headers, described
 from rechannel.source.logs import EVENT_SHEET, ORDER_SHEET, Log, event_log, order_log
 from rechannel.source.mapping import HeaderMapping
 from rechannel.source.placement import LOADED, SUMS, Placement
 from rechannel.source.read import RAW, Header
+from rechannel.source.values import offset_sql
 from rechannel.vocabulary.channel import METRICS, Channel
 
 DROPPED = "lines_dropped"
 """DuckDB table: lines of the rows that are left out."""
 _CLOCK = r"\d:\d{2}(:\d{2}(\.\d+)?)?$"
 """The end of a moment that states no zone."""
+_UTC = re.compile(r"Z|[+-]00:?00")
 _YUAN = ("RMB", "CNH", "人民币", "人民幣", "元")
 
 
@@ -86,7 +88,7 @@ def shape(
     connection.execute(f"DROP VIEW IF EXISTS {LOADED}; ALTER VIEW {RAW} RENAME TO {LOADED}")
     headers = Headers(header.names)
     placement = Placement(connection, headers, export, faults)
-    return _Shaper(connection, header, headers, placement, export, channels, rules, faults, branches).shaped(salt)
+    return _Shaper(connection, header, headers, placement, export, channels, rules, faults, branches, salt).shaped()
 
 
 @dataclass(slots=True)
@@ -102,12 +104,13 @@ class _Shaper:
     rules: Rules
     faults: FaultList
     branches: frozenset[str]
+    salt: str
     kept: str = "true"
     constants: dict[str, str] = field(default_factory=dict)
     read: dict[str, str] = field(default_factory=dict)
     left: dict[str, Reason] = field(default_factory=dict)
 
-    def shaped(self, salt: str) -> Shaped | None:
+    def shaped(self) -> Shaped | None:
         self._say_columns()
         self._constants()
         self._drop()
@@ -125,7 +128,7 @@ class _Shaper:
                 return None
             relations[self.export.table] = relation
         else:
-            log = self._log(salt)
+            log = self._log()
             if log is None:
                 return None
         return Shaped(self.export, relations, log, self.read, self.left, shared)
@@ -203,10 +206,9 @@ class _Shaper:
         dates = self.headers.first(self.export.columns.get("date", ()))
         found = []
         levels = self.placement.levels() if self.export.grain == "rows" else []
-        for upper, lower in pairwise([None, *levels]):
-            same = " AND ".join(
-                f"p.c{place} IS NOT DISTINCT FROM {LOADED}.c{place}" for place in (dates, upper) if place is not None
-            )
+        for depth, lower in enumerate(levels):
+            branch = [place for place in (dates, *levels[:depth]) if place is not None]
+            same = " AND ".join(f"p.c{place} IS NOT DISTINCT FROM {LOADED}.c{place}" for place in branch)
             bare = f"(c{lower} IS NULL OR lower(c{lower}) IN ({SUMS}))"
             part = f"(p.c{lower} IS NOT NULL AND lower(p.c{lower}) NOT IN ({SUMS}))"
             found.append(f"({bare} AND EXISTS (SELECT 1 FROM {LOADED} p WHERE {same or 'true'} AND {part}))")
@@ -265,13 +267,30 @@ class _Shaper:
             if seen != self.rules.currency:
                 self.faults.add("RC740", "refuse", line=line, column=column, found=seen, wanted=self.rules.currency)
 
-    def _log(self, salt: str) -> Log | None:
+    def _check_zone(self, placed: HeaderMapping) -> None:
+        """Warn when moments state a local time of another zone than the case's: its days are not those of the shop."""
+        place = placed.positions.get("time")
+        if place is None or self.export.timezone:
+            return
+        rows = self.connection.execute(
+            f"SELECT {offset_sql(f'c{place}')} AS zone, min(line), arg_min(c{place}, line) FROM {RAW} GROUP BY zone"
+        ).fetchall()
+        stated = [(str(zone), int(line), str(text)) for zone, line, text in rows if zone]
+        local = [one for one in stated if not _UTC.fullmatch(one[0])]
+        if local and all(_offset_of(text, self.rules.timezone) != _minutes(zone) for zone, _, text in local):
+            zone, line, _ = min(local, key=lambda one: one[1])
+            self.faults.add(
+                "RC751", "warning", line=line, column=placed.names["time"], zone=zone, wanted=self.rules.timezone
+            )
+
+    def _log(self) -> Log | None:
         """Visits and orders of single customers."""
         export = self.export
         sheet = EVENT_SHEET if export.grain == "events" else ORDER_SHEET
         placed = self._place(export.columns, self.constants, sheet)
         if self.faults.refused():
             return None
+        self._check_zone(placed)
         separator = self.header.separator
         type_cells(self.connection, sheet, placed, self.rules.timezone, self.faults, separator=separator)
         if self.faults.refused():
@@ -280,7 +299,7 @@ class _Shaper:
             join_aliases(self.connection, self.channels, (), self.faults)
         if export.grain == "orders":
             return order_log(self.connection, export)
-        return event_log(self.connection, export, salt, self.faults)
+        return event_log(self.connection, export, self.salt, self.faults)
 
     def _place(self, columns: Mapping[str, Sequence[str]], constants: Mapping[str, str], table: Table) -> HeaderMapping:
         """Make `raw` anew with one text column per canonical column that the file has."""
@@ -335,7 +354,7 @@ class _Shaper:
                 groups.append(({**shared, **present}, {**self.constants, "channel": also.channel}))
         parts: list[pa.Table] = []
         for columns, constants in groups:
-            mapping = self._place(columns, constants, _with_moments(table, export))
+            mapping = self._place(columns, constants, _as_exported(table, export))
             lacking = [c.name for c in table.columns if c.key and c.required and c.name not in mapping.positions]
             for name in lacking:
                 self.faults.add("RC110", "refuse", column=name, header=", ".join(self.headers.names[:20]))
@@ -345,16 +364,22 @@ class _Shaper:
             if self.faults.refused():
                 return None
             if measured or table.name != "daily":
-                ordered = ", ".join(named(name) for name in table.names if name in mapping.positions)
+                ordered = ", ".join(self._told_to(name) for name in table.names if name in mapping.positions)
                 parts.append(self.connection.sql(f"SELECT {ordered} FROM {TYPED} ORDER BY line").to_arrow_table())
         if not parts:
             self.faults.add("RC110", "refuse", column="visits", header=", ".join(self.headers.names[:20]))
             return None
         return parts[0] if len(parts) == 1 else _added(parts)
 
+    def _told_to(self, column: str) -> str:
+        """A column as it leaves the file: customers are hashed."""
+        if column == "customer" and self.salt:
+            return f"sha256({quoted(self.salt)} || customer)[1:32] AS customer"
+        return named(column)
+
     def _typed(self, table: Table, mapping: HeaderMapping, measured: Sequence[str]) -> None:
         """Read the cells, join names, add parts, and check what is left."""
-        meant, separator = _with_moments(table, self.export), self.header.separator
+        meant, separator = _as_exported(table, self.export), self.header.separator
         type_cells(self.connection, meant, mapping, self.rules.timezone, self.faults, separator=separator)
         if self.faults.refused():
             return
@@ -389,12 +414,30 @@ class _Shaper:
         )
 
 
-def _with_moments(table: Table, export: Export) -> Table:
-    """The table with moments for days, where the export states those."""
-    if export.date_from != "moment":
-        return table
-    columns = tuple(replace(one, type="time") if one.name == "date" else one for one in table.columns)
-    return replace(table, columns=columns)
+def _minutes(offset: str) -> int:
+    """An offset such as +08:00 in minutes."""
+    digits = offset.replace(":", "")
+    return (-1 if digits[0] == "-" else 1) * (60 * int(digits[1:3]) + int(digits[3:5]))
+
+
+def _offset_of(moment: str, zone: str) -> int | None:
+    """The offset of a zone on the day of a moment, minutes; None when the moment is none."""
+    days = days_in(moment[:10])
+    if not days:
+        return None
+    offset = datetime.combine(days[0], time(12), ZoneInfo(zone)).utcoffset()
+    return int(offset.total_seconds() // 60) if offset is not None else None
+
+
+def _as_exported(table: Table, export: Export) -> Table:
+    """The table as an export may fill it: moments for days where it states those, and visits that may be missing."""
+
+    def changed(column: Column) -> Column:
+        if column.name == "date" and export.date_from == "moment":
+            return replace(column, type="time")
+        return replace(column, required=False) if column.name == "visits" else column
+
+    return replace(table, columns=tuple(map(changed, table.columns))) if table.name == "daily" else table
 
 
 def _added(parts: Sequence[pa.Table]) -> pa.Table:
