@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 from benchmarks import markets as null_panels
+from benchmarks.market_shops import CHANNELS, FIRST, made_shop
 from numpy.testing import assert_allclose
 
 from rechannel.evidence.design import build_design
@@ -26,47 +27,8 @@ from rechannel.evidence.joint import innovation_guess
 from rechannel.evidence.series import Grid, fit_series, forecast
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
-from rechannel.vocabulary.estimate import FloatArray, Refusal
+from rechannel.vocabulary.estimate import Refusal
 from rechannel.vocabulary.grade import Grade
-
-FIRST = date(2025, 1, 1)
-CHANNELS = ("entry", "app", "web")
-SHARES = np.array([0.25, 0.45, 0.3])
-DIVERSION = np.array([0.0, 0.3, 0.1])
-"""Of 100 visits that the entry loses, 30 come back by the app and 10 by the web."""
-
-
-def made_shop(
-    seed: int, *, days: int = 160, markets: int = 14, off: dict[int, tuple[int, int]] | None = None, size: float = 3000
-) -> tuple[Panel, FloatArray]:
-    """A shop of three channels in several markets, and the true change of visits, shape [day, market, channel].
-
-    `off`: market -> first day and number of days on which its entry was off.
-    """
-    rng = np.random.default_rng([41, seed])
-    day = np.arange(days)
-    common = np.zeros(days)
-    common[0] = rng.normal(0, 0.06)
-    for step in range(1, days):
-        common[step] = 0.7 * common[step - 1] + rng.normal(0, 0.04)
-    weekly = rng.normal(0, 0.1, 7)[day % 7]
-    base = size * rng.uniform(0.5, 1.5, markets)
-    own = 0.02 * rng.standard_normal((days, markets, 3)).cumsum(axis=0) * 0.2
-    noise = 0.02 * rng.standard_normal((days, markets, 3))
-    react = rng.uniform(0.8, 1.2, markets)
-    mean = base[None, :, None] * SHARES * np.exp((weekly + common)[:, None, None] * react[None, :, None] + own + noise)
-    change = np.zeros_like(mean)
-    for market, (first, length) in (off or {}).items():
-        lost = mean[first : first + length, market, 0]
-        change[first : first + length, market] = lost[:, None] * DIVERSION
-        change[first : first + length, market, 0] = -lost
-    open_visits = rng.poisson(mean).astype(float)
-    visits = rng.poisson(mean + change).astype(float)
-    visits = np.where(change == 0, open_visits, visits)
-    orders = rng.poisson(0.04 * visits).astype(float)
-    names = tuple(f"m{at:02d}" for at in range(markets))
-    dates = np.datetime64(FIRST, "D") + day
-    return Panel(dates, names, CHANNELS, {"visits": visits, "orders": orders}, {}), change
 
 
 def day_of(number: int) -> date:
@@ -156,10 +118,11 @@ def test_two_sided_prediction_is_dense_conditioning() -> None:
         assert_allclose(spread, rest, rtol=1e-3, atol=1e-3 * rest.max())
 
 
+@pytest.mark.slow
 def test_known_test_is_recovered_jointly() -> None:
     """Entry off for 21 days in four markets: fall, gains and net loss lie in about nine of ten 90 % intervals."""
     inside, sharp = [], []
-    for seed in range(3):
+    for seed in range(6):
         off = dict.fromkeys((1, 4, 6, 9), (100, 21))
         panel, change = made_shop(seed, off=off)
         test = MarketTest("entry", {f"m{at:02d}": day_of(100) for at in off}, (7, 21), days=21)
@@ -179,8 +142,8 @@ def test_known_test_is_recovered_jointly() -> None:
         assert effect.grade_cap() is Grade.A
         assert set(effect.totals) == {"orders"}
         assert effect.rebound is not None
-    # 24 intervals of 3 shops: 22 expected, sd about 2 as they are dependent
-    assert sum(inside) >= 17
+    # 48 intervals of 6 shops: 43 expected, sd about 3 as they are dependent
+    assert sum(inside) >= 36
     assert np.median(sharp) < 0.6
 
 
@@ -256,7 +219,7 @@ def test_missing_days_and_an_entry_without_rows() -> None:
     assert effect.rebound is None
 
 
-def test_units_order_and_names_of_markets_change_nothing() -> None:
+def test_tenfold_visits_are_tenfold_losses() -> None:
     off = dict.fromkeys((1, 4), (100, 14))
     panel, _ = made_shop(60, off=off, markets=10)
     test = MarketTest("entry", {f"m{at:02d}": day_of(100) for at in off}, (14,), days=14)
@@ -265,8 +228,6 @@ def test_units_order_and_names_of_markets_change_nothing() -> None:
     assert_allclose(
         measured(doubled, test).net_loss("visits").mean(axis=0), 10 * effect.net_loss("visits").mean(axis=0), rtol=1e-6
     )
-    again = measured(panel, test)
-    assert_allclose(again.net_loss("orders"), effect.net_loss("orders"))
 
 
 def test_refusals_name_what_is_missing() -> None:

@@ -43,7 +43,8 @@ def show(found: TestDesign, currency: str) -> None:
     rows = [_row(rank, one, currency) for rank, one in enumerate(found.options, 1)]
     for line in aligned([words(f"design_head_{name}") for name in names], rows, numbers=(0, 3, 4)):
         put(line)
-    curve = ", ".join(f"{numbers.percent(share)} {numbers.percent(chance)}" for share, chance in found.power.items())
+    colon, comma = (": ", ", ") if spoken == "en" else ("：", "，")
+    curve = comma.join(f"{share:.0%}{colon}{chance:.0%}" for share, chance in found.power.items())
     for line in wrapped(words("design_power", curve=curve), columns()):
         put(line)
     margin = found.options[0].costs["margin"]

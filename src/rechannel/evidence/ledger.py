@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rechannel.evidence.baseline import Baseline, all_others, fit_baseline, padded, sum_of
-from rechannel.evidence.design import DISTURBING, REBOUND_DAYS, build_design, is_lasting
+from rechannel.evidence.design import DISTURBING, REBOUND_DAYS, is_lasting
 from rechannel.evidence.finding import Finding
 from rechannel.evidence.geotest import MarketTest, measure_in_markets
 from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_guess
@@ -161,9 +161,7 @@ def _against_markets(panel: Panel, events: Sequence[Event], incident: Incident, 
         together = ((draws - gains) * (late - late.mean())[:, None]).mean(axis=0)
     removed = -float(gains[closed])
     clear = removed > CLEAR_SD * float(np.sqrt(covariance[closed, closed])) and removed > 0
-    shop = build_design(baseline.dates, events, None, cadence=panel.cadence)
-    world = Baseline(baseline.dates, (), np.eye(0), before, shop)
-    change, spread, usual = _yields(panel, event, days, world, incident.markets, before)
+    change, spread, usual = _yields(panel, event, days, baseline, incident.markets, before)
     middle = np.median(effect.visits.open_draws[:, :, 0], axis=0)
     return Finding(
         channel=event.channel,

@@ -14,7 +14,7 @@ from scipy.special import ndtr
 from rechannel.evidence.baseline import Baseline
 from rechannel.evidence.design import REBOUND_DAYS, SHAPED, Design, build_design
 from rechannel.evidence.donors import MarketPanel, collapse_markets, market_series, pooled_noise, regress
-from rechannel.evidence.joint import fit_channel
+from rechannel.evidence.joint import ChannelSeries, fit_channel
 from rechannel.evidence.ledger import EventDays, both_sides
 from rechannel.evidence.marketplacebo import Scores, pool_scores, window_scores
 from rechannel.evidence.marketvalues import (
@@ -43,7 +43,7 @@ RECENT_DAYS = 28
 FIRST_SHARE = 0.6
 """Share of the sets that are drawn before the best ones are varied."""
 MARKET_SPREAD = 0.1
-"""Sd of the share lost between markets: an assumption, so that one small market does not speak for all."""
+"""Sd of the share lost between one market and another: an assumption; one small market does not speak for all."""
 BATCH = 100
 NOISE_SETS = 40
 """Sets that choose the noise for all."""
@@ -52,9 +52,11 @@ FORGOTTEN = 1e-3
 INSIDE_90 = 1.6449
 POWER, AT_POWER = 0.8, 0.8416
 """Wanted power, and the normal score at it."""
-OFF_WEEKS = (1, 2, 3, 4, 6)
+OFF_WEEKS = (2, 3, 4, 6)
 BLOCK_WEEKS = 4
 """One off week in each block of so many; drawn among the first two, so that a clean week lies between any two."""
+SHIFT_WEEKS = 5
+"""Weeks between the past dates over which a schedule is laid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,8 +409,8 @@ def plan_weeks(
 
     Notes
     -----
-    The schedule is laid over the last days of the history. The off days are hidden, the week after each is left out as
-    its rebound, and what the other days say about the off days is `ledger.both_sides`.
+    The schedule is laid over past days, at up to three dates, and the median error taken. The off days are hidden, the
+    week after each is left out as its rebound, and what the other days say about them is `ledger.both_sides`.
     """
     series = next((one for one in baseline.series if one.channel == channel), None)
     if panel.cadence == "weekly" or series is None:
@@ -418,21 +420,29 @@ def plan_weeks(
     values = np.full(baseline.dates.size, np.nan)
     values[: whole.size] = whole
     total = fit_channel("visits", None, values, baseline.shop, baseline.before)
-    last = int((panel.dates[-1].astype("datetime64[D]").astype(int) + 3) % 7)  # Monday = 0
-    end = len(panel.dates) - (last + 1) % 7
+    weekday = int((panel.dates[-1].astype("datetime64[D]").astype(int) + 3) % 7)  # Monday = 0
+    end = len(panel.dates) - (weekday + 1) % 7
     size = float(np.nanmean(whole[-RECENT_DAYS:]))
     own = float(np.nanmean(visits[-RECENT_DAYS:, panel.channel_index(channel)]))
     found = []
     for count in counts:
         off = off_weeks(count, seed)
-        span = 7 * BLOCK_WEEKS * count
-        first = end - span
-        if first < FEWEST_BEFORE:
+        ends = [end - 7 * SHIFT_WEEKS * at for at in range(ORIGINS)]
+        ends = [last for last in ends if last - 7 * BLOCK_WEEKS * count >= FEWEST_BEFORE]
+        if not ends:
             continue
-        measured = np.concatenate([np.arange(first + day, first + day + 7) for day in off])
-        hidden = np.unique(np.concatenate([np.arange(first + day, first + day + 7 + REBOUND_DAYS) for day in off]))
-        days = EventDays(measured, np.empty(0, dtype=np.int64), hidden[hidden < end])
-        errors = [float(np.sqrt(both_sides(one, days, end).covariance[0, 0])) for one in (total, series)]
-        reading = Reading(own * 7 * count, size * 7 * count, errors[0])
-        found.append(PlannedWeeks(off, off[-1] + 7, reading, errors[1]))
+        errors = [
+            [_weeks_error(one, off, last - 7 * BLOCK_WEEKS * count, last) for last in ends] for one in (total, series)
+        ]
+        whole_error, own_fall = (float(np.median(one)) for one in errors)
+        reading = Reading(own * 7 * count, size * 7 * count, whole_error)
+        found.append(PlannedWeeks(off, off[-1] + 7, reading, own_fall))
     return found
+
+
+def _weeks_error(series: ChannelSeries, off: Sequence[int], first: int, end: int) -> float:
+    """Standard error of a series' sum over off weeks of a schedule that begins on day number `first`."""
+    measured = np.concatenate([np.arange(first + day, first + day + 7) for day in off])
+    hidden = np.unique(np.concatenate([np.arange(first + day, first + day + 7 + REBOUND_DAYS) for day in off]))
+    days = EventDays(measured, np.empty(0, dtype=np.int64), hidden[hidden < end])
+    return float(np.sqrt(both_sides(series, days, end).covariance[0, 0]))
