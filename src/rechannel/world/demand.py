@@ -134,7 +134,7 @@ class Demand:
         names: list[object] = list(self.shop_yields if isinstance(key, str) else self.yields)
         column = first + names.index(key)
         scores = self.yield_scores[:, column : column + 1]
-        return series.over(days, weights).at_normal(scores, np.ones(weights.shape[0]))
+        return np.maximum(series.over(days, weights).at_normal(scores, np.ones(weights.shape[0])), 0.0)
 
 
 def forecast_demand(

@@ -290,7 +290,8 @@ class _Event:
         expected = sum((expected_path(self.opened.series[at], days) for at in channels), np.zeros(days.size))
         joint = series.jointly(days, windows * (expected + A_LITTLE))
         scores = self.rng.standard_normal((self.count, self.size)) @ symmetric_root(joint.correlation)
-        return self._part(name, joint.apart.at_normal(scores, np.ones(self.size)), joint.covariance)
+        draws = np.maximum(joint.apart.at_normal(scores, np.ones(self.size)), 0.0)
+        return self._part(name, draws, joint.covariance)
 
     def _basket(self, metric: Metric, place: int) -> float:
         """Variance of an amount over its mean: 1 for counts, the basket for value."""
