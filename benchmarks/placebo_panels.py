@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rechannel.answers.answer import Provenance
+from rechannel.answers.closure import Surrounds
 from rechannel.answers.impact import ImpactQuestion, answer_impact
 from rechannel.answers.money import Money
 from rechannel.tables.calendar import Event
@@ -160,7 +161,7 @@ def ask(family: Family, number: int) -> Alarm:
     shop = make_shop(family, number)
     provenance = Provenance("benchmark", number, "", "")
     question = ImpactQuestion(shop.channel, shop.on, HORIZONS)
-    answer = answer_impact(shop.panel, shop.events, question, Money("CNY"), provenance)
+    answer = answer_impact(shop.panel, Surrounds(shop.events), question, Money("CNY"), provenance)
     answered, alarm, low_side, score, width, factor = [], [], [], [], [], []
     factors = {
         int(check.figures["horizon"]): float(check.figures["factor"])

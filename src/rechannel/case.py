@@ -179,7 +179,7 @@ class Case:
             raise CallError("RC325", announced=told.isoformat(), on=on.isoformat())
         question = ImpactQuestion(channel, on, tuple(horizons), market, told, smallest_effect)
         margin, stamp = self._money(channel, on, market), self._provenance()
-        return answer_impact(self.panel, self.events, question, margin, stamp, self.config.channels)
+        return answer_impact(self.panel, self._surrounds, question, margin, stamp)
 
     def closure(
         self,

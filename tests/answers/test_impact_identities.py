@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.vendor.pretty import RepresentationPrinter
 
 from rechannel.answers.answer import Answer, Provenance, dumps, schema
+from rechannel.answers.closure import Surrounds
 from rechannel.answers.impact import ImpactQuestion, answer_impact, p_value, verdict_of
 from rechannel.answers.money import Money
 from rechannel.tables.calendar import Event
@@ -46,7 +47,7 @@ class Shop:
         printer.text(repr(self))
 
     def ask(self) -> Answer:
-        return answer_impact(self.panel, self.events, self.question, self.money, STAMP)
+        return answer_impact(self.panel, Surrounds(self.events), self.question, self.money, STAMP)
 
 
 @st.composite

@@ -169,7 +169,7 @@ def small_twin(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_case_declares_names_hosts_and_a_margin_and_stands_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rechannel.case.Case._daily_answers", lambda *_: ())
+    monkeypatch.setattr("rechannel.case.daily_answers", lambda *_: ())
     target = tmp_path / "new" / "twin"
     done, told = demo.make_twin_case(target, 0)
     assert all(page.is_file() for page in done.pages)

@@ -24,7 +24,7 @@ def test_a_real_run_fails_whole_at_every_step(fresh_public_case: Case, monkeypat
     """The questions are asked once; every step of storing what came back fails once."""
     folder = fresh_public_case.folder.folder
     first = open_case(folder).run()
-    monkeypatch.setattr(Case, "_public_answers", lambda _: first.answers)
+    monkeypatch.setattr("rechannel.case.public_answers", lambda _: first.answers)
     monkeypatch.setattr(runfiles, "pages", lambda *_: {name: f"<!doctype html>{name}" for name in PAGES})
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for at in range(MOST_STEPS):

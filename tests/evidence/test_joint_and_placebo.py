@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 
 from rechannel.evidence import placebo
+from rechannel.evidence.baseline import fit_baseline
 from rechannel.evidence.design import build_design
-from rechannel.evidence.impact import Measurement, Window, measure
-from rechannel.evidence.joint import ChannelSeries, fit_channel, joint_scores, shock_correlation
+from rechannel.evidence.impact import OpenPath, Window, open_path
+from rechannel.evidence.joint import (
+    ChannelSeries,
+    error_correlation,
+    fit_channel,
+    joint_scores,
+    joint_sums,
+    shock_correlation,
+    states,
+    window_sums,
+)
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.estimate import FloatArray
@@ -51,8 +61,11 @@ def ask(
     *,
     channel: str = "mini",
     events: tuple[Event, ...] = (),
-) -> Measurement:
-    return measure(panel, events, Window(channel, None, FIRST + timedelta(days=day), None, horizons), seed=3)
+) -> OpenPath:
+    on = FIRST + timedelta(days=day)
+    baseline = fit_baseline(panel, events, day, subject=(channel, on))
+    calibration = placebo.calibrate(baseline.series, day, 0, (7, 30), baseline.correlation)
+    return open_path(panel, baseline, calibration, Window(channel, None, on, None, horizons), draws=4096, seed=3)
 
 
 @pytest.mark.parametrize(("common", "low", "high"), [(0.0, -0.1, 0.1), (0.05, 0.6, 0.95), (0.2, 0.9, 1.0)])
@@ -147,13 +160,13 @@ def test_a_closed_channel_is_measured_as_gone(how: str) -> None:
     visits = made_visits(430, 6)
     open_sum = visits[400:430, 2].sum()
     visits[400:, 2] = 0.0 if how == "zeros" else np.nan
-    measured = ask(panel_of(visits), 400)
-    assert measured.absent_is_zero == (how == "absent")
-    sums = measured.sums["visits"]
-    closed = sums.channels.index("mini")
-    assert sums.observed[closed].tolist() == [0.0, 0.0]
-    assert np.median(sums.open_draws[:, closed, 1]) == pytest.approx(open_sum, rel=0.15)
-    assert np.isfinite(sums.open_draws).all()
+    opened = ask(panel_of(visits), 400)
+    assert opened.absent_is_zero == (how == "absent")
+    assert opened.channels[opened.closed] == "mini"
+    assert opened.observed[opened.closed].tolist() == [0.0] * len(opened.stretches.ends)
+    month = opened.draws[:, opened.closed] @ opened.stretches.sums()[1]
+    assert np.median(month) == pytest.approx(open_sum, rel=0.15)
+    assert np.isfinite(opened.draws).all()
 
 
 def test_a_past_outage_is_masked_and_changes_little() -> None:
@@ -163,7 +176,7 @@ def test_a_past_outage_is_masked_and_changes_little() -> None:
     out[200:206, 2] = 0.0
     outage = Event("outage", FIRST + timedelta(days=200), FIRST + timedelta(days=205), "mini")
     masked = ask(panel_of(out), 400, events=(outage,))
-    a, b = (np.median(one.sums["visits"].open_draws[:, :, 1], axis=0) for one in (whole, masked))
+    a, b = (np.median(one.draws @ one.stretches.sums()[1], axis=0) for one in (whole, masked))
     assert b == pytest.approx(a, rel=0.05)
 
 
@@ -187,27 +200,66 @@ def test_awkward_panels_give_finite_ordered_sums(case: str) -> None:
         visits[:, 2] = np.random.default_rng(1).poisson(0.2, n)
     elif case == "one_channel":
         visits = visits[:, :1]
-    measured = ask(panel_of(visits), day, horizons, channel="search")
-    sums = measured.sums["visits"]
-    assert np.isfinite(sums.open_draws).all()
-    assert np.isfinite(measured.direct_total).all()
-    assert (np.diff(measured.direct_total, axis=1) >= 0).all()
-    for path in measured.paths:
-        tail = path.open_path[-(n - day) :] if n - day < path.days.size else path.open_path
-        seen = tail[np.isfinite(tail).all(axis=1)]
-        assert (np.diff(seen, axis=1) >= 0).all()
+    opened = ask(panel_of(visits), day, horizons, channel="search")
+    assert np.isfinite(opened.draws).all()
+    assert np.isfinite(opened.covariance).all()
+    assert np.isfinite(opened.direct_total).all()
+    assert (np.diff(opened.direct_total, axis=1) >= 0).all()
+    month = opened.draws @ opened.stretches.sums()[-1]
     if case == "equal":
-        flat = sums.open_draws[:, 1, 0]
+        flat = opened.draws[:, 1] @ opened.stretches.sums()[0]
         assert np.median(flat) == pytest.approx(100.0, rel=1e-3)
     if case == "tiny":
-        assert abs(float(np.median(sums.open_draws[:, 2, 1])) - 6.0) < 5.0
+        assert abs(float(np.median(month[:, 2])) - 6.0) < 5.0
 
 
 def test_a_channel_with_an_order_every_few_days_has_a_sober_forecast() -> None:
     rng = np.random.default_rng(4)
     rare = rng.poisson(0.2, (400, 2)).astype(float)
     holiday = Event("holiday", FIRST + timedelta(days=385), FIRST + timedelta(days=390))
-    panel = panel_of(rare)
-    measured = measure(panel, (holiday,), Window("app", None, FIRST + timedelta(days=370), None, (28,)), seed=1)
-    opened = measured.sums["visits"].open_draws[:, :, 0]
-    assert (np.abs(np.quantile(opened, (0.025, 0.975), axis=0)) < 30).all()  # 5.6 are expected
+    opened = ask(panel_of(rare), 370, (28,), channel="app", events=(holiday,))
+    month = opened.draws @ opened.stretches.sums()[0]
+    assert (np.abs(np.quantile(month, (0.025, 0.975), axis=0)) < 30).all()  # 5.6 are expected
+
+
+def test_stretches_add_up_to_horizons_and_to_single_windows() -> None:
+    """Sums over stretches, drawn jointly, spread as the whole window's own forecast does (2 %, 4,096 draws)."""
+    opened = ask(panel_of(made_visits(430, 6)), 340, (30, 90))
+    assert opened.stretches.ends == (7, 14, 30, 60, 90)
+    cut = opened.stretches
+    for at, one in enumerate(opened.series):
+        for row, horizon in zip(cut.sums(), cut.horizons, strict=True):
+            whole = (np.arange(cut.days.size) < horizon).astype(float)[None, :]
+            sums = window_sums(one, cut.days, whole)
+            widen = np.ones(1)
+            drawn = np.std(opened.draws[:, at] @ row)
+            apart = sums.sd(widen)[0]
+            linked = np.sqrt(row @ joint_sums(one, cut.days, cut.windows(), len(cut.ends)).covariance @ row)
+            assert linked == pytest.approx(apart, rel=0.03)
+            assert drawn / apart == pytest.approx(1.0, abs=0.25)  # lambda lies between
+
+
+@pytest.mark.parametrize(("phi", "q"), [(0.0, 1e-2), (0.5, 1e-2), (0.88, 4e-2), (0.45, 0.64)])
+def test_states_are_those_of_the_kalman_filter(phi: float, q: float) -> None:
+    rng = np.random.default_rng(0)
+    path = np.cumsum(rng.normal(0, 0.1, 400)) + rng.standard_normal(400)
+    level, ar = np.array([path[0], 0.0]), 0.0
+    mean, spread = np.array([path[0], 0.0]), np.array([[1.0, -1.0], [-1.0, 1.0]]) / (1 - phi**2)
+    for value in path[1:]:
+        step = np.diag([1.0, phi])
+        mean, spread = step @ mean, step @ spread @ step + np.diag([q, 1.0])
+        gain = spread.sum(axis=1) / spread.sum()
+        mean = mean + gain * (value - mean.sum())
+        spread = spread - np.outer(gain, spread.sum(axis=0))
+    level, ar = states(path, phi, q)
+    assert (level[-1], ar[-1]) == pytest.approx(tuple(mean), abs=1e-4)
+
+
+@pytest.mark.parametrize(("common", "low", "high"), [(0.0, -0.05, 0.35), (0.05, 0.5, 0.95), (0.2, 0.8, 1.0)])
+def test_errors_of_forecasts_share_the_demand(common: float, low: float, high: float) -> None:
+    """A shared demand drowned in daily noise still moves four weeks together; without one the usual is not kept."""
+    correlation = error_correlation(fit_all(panel_of(made_visits(700, 2, common=common)), 700))
+    off = correlation[~np.eye(4, dtype=bool)]
+    assert correlation == pytest.approx(correlation.T)
+    assert np.linalg.eigvalsh(correlation).min() > 0
+    assert low <= off.mean() <= high

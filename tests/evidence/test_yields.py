@@ -60,10 +60,22 @@ def test_weeks_end_on_the_eve_and_are_whole() -> None:
     assert weekly.offset == 0
 
 
-def test_rare_orders_have_a_logarithm() -> None:
+def test_few_orders_a_week_are_fitted_over_longer_blocks() -> None:
+    amounts, visits = made(60.0, rate=0.012)  # five orders a week
+    series = fitted(amounts, visits, spare=40.0)
+    assert series.block == 14
+    assert series.series.is_log
+    assert (series.before - series.offset) % series.block == 0
+    low, _, high = ahead(series)
+    assert 0 < low < 0.012 < high
+
+
+def test_rare_orders_are_fitted_without_a_logarithm() -> None:
     amounts, visits = made(20.0, rate=0.005)  # an order in ten days
-    low, middle, high = ahead(fitted(amounts, visits, spare=100.0))
-    assert 0 < low < 0.005 < high
+    series = fitted(amounts, visits, spare=100.0)
+    assert not series.series.is_log
+    low, middle, high = ahead(series)
+    assert -0.005 < low < 0.005 < high < 0.02
     assert middle == pytest.approx(float(np.nansum(amounts) / np.nansum(visits)), rel=0.5)
 
 

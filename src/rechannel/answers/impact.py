@@ -9,21 +9,30 @@ from datetime import date, timedelta
 import numpy as np
 
 from rechannel.answers.answer import Answer, Check, DailyRow, EvidenceItem, Path, Provenance
-from rechannel.answers.money import Money, money_rows
-from rechannel.answers.rows import Coordinates, RowName, answered, effect_rows, known, missing_column, refused, unit_of
-from rechannel.evidence.impact import Measurement, MetricSums, Window, is_zero_before, measure, training_days
-from rechannel.evidence.placebo import coverage_slack
-from rechannel.tables.calendar import Event
+from rechannel.answers.closure import Surrounds
+from rechannel.answers.measured_rows import MeasuredHorizon, names_of
+from rechannel.answers.money import Money
+from rechannel.answers.rows import Coordinates, refused
+from rechannel.answers.standing import evidence_of
+from rechannel.evidence.impact import OpenPath, Window, open_path, visits_before
+from rechannel.evidence.placebo import Calibration, coverage_slack
 from rechannel.tables.panel import Panel
+from rechannel.tables.rivals import RivalFigure, in_market
 from rechannel.vocabulary import numbers
-from rechannel.vocabulary.channel import COUNTED, Channel, Metric, Verdict, name_of
+from rechannel.vocabulary.channel import Channel, Verdict, name_of
 from rechannel.vocabulary.estimate import LEVELS, Estimate, FloatArray, Quantiles, Quantity, Refusal
-from rechannel.vocabulary.grade import Grade, worst
+from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
+from rechannel.world.demand import Demand, forecast_demand
+from rechannel.world.fitted import DRAWS, World, fit_world
+from rechannel.world.measured import Measured, measure
+from rechannel.world.measured_days import DayPaths, day_paths
 
 FEWEST_DAYS = 28
 LARGEST_UNSEEN_SHARE = 0.3
 VERDICT_COVERAGE = 0.9
+MOST_UNLIKE = 0.5
+"""Probability of the widest surplus from which an event is called unlike what the ledger foretold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +54,28 @@ class ImpactQuestion:
     announced: date | None = None
     smallest_effect: float = 0.05
 
+    def window(self, horizons: tuple[int, ...]) -> Window:
+        """The window of some of the horizons."""
+        return Window(self.channel, self.market, self.on, self.announced, horizons)
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What is known about the event: the eve, its forecasts, both paths given what came, day by day."""
+
+    world: World
+    demand: Demand
+    opened: OpenPath
+    measured: Measured
+    paths: tuple[DayPaths, ...]
+
+    @property
+    def calibration(self) -> Calibration:
+        return self.world.calibration
+
 
 def answer_impact(
-    panel: Panel,
-    events: Sequence[Event],
-    question: ImpactQuestion,
-    money: Money,
-    provenance: Provenance,
-    channels: Sequence[Channel] = (),
+    panel: Panel, around: Surrounds, question: ImpactQuestion, money: Money, provenance: Provenance
 ) -> Answer:
     """Measure what changed after a day.
 
@@ -61,16 +84,16 @@ def answer_impact(
 
     Parameters
     ----------
-    panel, events
-        The case's daily panel and calendar.
+    panel
+        The case's daily panel.
+    around
+        Calendar, channel descriptions, rivals; rows of `rivals` from the event on are not used.
     question
         Channel, day, horizons, market, announcement, smallest effect.
     money
         Margin and fee, for the money rows.
     provenance
         Stamped on the answer; its seed drives the joint draws.
-    channels
-        Descriptions, for names.
 
     Returns
     -------
@@ -80,46 +103,56 @@ def answer_impact(
 
     Notes
     -----
-    Refusals: `window_not_over`, `no_visits`, `short_history`, `channel_zero`, `unseen_event`, `did_not_fall` and
-    missing columns.
-    The causal reading assumes that no shock absent from `events` fell on the same day.
+    What left the channel is its own open path less what came. What came back elsewhere is one posterior of what the
+    ledger foretells of such visits and what the other channels' series show (`world.measured`).
+    Refusals: `window_not_over`, `no_visits`, `short_history`, `channel_zero`, `few_open_days`, `unseen_event`,
+    `did_not_fall`, `no_rivals` and missing columns.
+    The causal reading assumes that the event reaches other channels only through the visits it takes from this one, and
+    that no shock absent from `events` fell on the same day.
     """
-    window = Window(question.channel, question.market, question.on, question.announced, question.horizons)
-    whole = _whole_refusal(panel, window)
-    if whole is not None:
-        rows = [row for horizon in question.horizons for row in _all_refused(panel, horizon, question, money, whole)]
+    told = question.announced or question.on
+    rivals = in_market([row for row in around.rivals if row.day < told], question.market)
+    firms = tuple(dict.fromkeys(row.firm for row in rivals if row.firm != "self"))
+    names = names_of(panel.channels, firms, question.channel, money)
+
+    def none(horizon: int, why: Refusal) -> list[Estimate]:
+        return [
+            refused(metric, unit, why, Coordinates(horizon, channel, question.market))
+            for metric, unit, channel in names
+        ]
+
+    whole = _whole_refusal(panel, question)
+    inside = tuple(h for h in question.horizons if question.on + timedelta(days=h - 1) <= panel.last)
+    event = None
+    if whole is None:
+        event = _event(panel, around, question, rivals, inside, provenance.seed)
+        if event is None:
+            whole = Refusal("few_open_days", {"channel": question.channel}, ("more_history",))
+    if event is None:
+        assert whole is not None
+        rows = [row for horizon in question.horizons for row in none(horizon, whole)]
         sentence = {language: whole.message(language) for language in LANGUAGES}
         return Answer("impact", _asked(question), tuple(rows), (), (), (), sentence, provenance, refusal=whole)
-    inside = tuple(h for h in question.horizons if question.on + timedelta(days=h - 1) <= panel.last)
-    measured = measure(
-        panel,
-        events,
-        Window(question.channel, question.market, question.on, question.announced, inside),
-        seed=provenance.seed,
-    )
     rows = []
-    verdicts: dict[int, Verdict] = {}
-    headline: Estimate | None = None
-    checks = _checks(measured, inside)
+    spoken: dict[int, MeasuredHorizon] = {}
     for horizon in question.horizons:
         if horizon not in inside:
-            rows += _all_refused(panel, horizon, question, money, _window_refusal(panel, question.on, horizon))
+            rows += none(horizon, _window_refusal(panel, question.on, horizon))
             continue
         at = inside.index(horizon)
-        if measured.unseen_share[at] > LARGEST_UNSEEN_SHARE:
-            why = Refusal(
-                "unseen_event",
-                {"share": numbers.percent(float(measured.unseen_share[at]))},
-                ("shorter_horizon", "log_past_events"),
-            )
-            rows += _all_refused(panel, horizon, question, money, why)
+        unseen = float(event.opened.unseen_share[at])
+        if unseen > LARGEST_UNSEEN_SHARE:
+            helps = ("shorter_horizon", "log_past_events")
+            rows += none(horizon, Refusal("unseen_event", {"share": numbers.percent(unseen)}, helps))
             continue
-        made, verdict = _horizon_rows(measured, at, horizon, question, money, provenance.seed)
-        rows += made
-        verdicts[horizon] = verdict
-        if headline is None:
-            headline = next(row for row in made if row.metric == "net_loss_visits" and row.channel is None)
-    if headline is None:
+        grade, reasons = _grade(event, at, horizon)
+        here = Coordinates(horizon, None, question.market)
+        one = MeasuredHorizon(event.world, event.demand, event.opened, event.measured, money, at, here, grade, reasons)
+        spoken[horizon] = one
+        rows += one.rows()
+    checks = _checks(event, inside)
+    paths = _paths(panel, event)
+    if not spoken:
         first = rows[0].value
         assert isinstance(first, Refusal)
         sentence = {language: first.message(language) for language in LANGUAGES}
@@ -133,24 +166,66 @@ def answer_impact(
             sentence,
             provenance,
             refusal=first,
-            paths=_paths(panel, measured),
+            paths=paths,
         )
+    horizon, one = next(iter(spoken.items()))
+    headline = next(row for row in rows if (row.metric, row.horizon_days) == ("net_loss_visits", horizon))
     assert isinstance(headline.value, Quantity)
-    assert headline.horizon_days is not None
-    checks.append(_coincident(measured, inside.index(headline.horizon_days)))
+    verdict = verdict_of(headline.value.quantiles, one.open_total, question.smallest_effect)
+    checks.append(_coincident(event, one))
     return Answer(
         question="impact",
         asked=_asked(question),
         estimates=tuple(rows),
-        daily=_daily(panel, measured),
-        evidence=_evidence(measured, headline.value.grade),
+        daily=_daily(panel, event),
+        evidence=_evidence(event, headline.value.grade),
         checks=tuple(checks),
-        text=_sentences(measured, rows, headline, verdicts[headline.horizon_days], question, channels),
+        text=_sentences(rows, headline, verdict, one, question, around.channels),
         provenance=provenance,
         grade=headline.value.grade,
-        verdict=verdicts[headline.horizon_days],
-        paths=_paths(panel, measured),
+        verdict=verdict,
+        paths=paths,
     )
+
+
+def _event(
+    panel: Panel,
+    around: Surrounds,
+    question: ImpactQuestion,
+    rivals: Sequence[RivalFigure],
+    horizons: tuple[int, ...],
+    seed: int,
+) -> _Event | None:
+    """The eve of the event and both paths after it; None when the channel has too few open days before it."""
+    told = question.announced or question.on
+    window = question.window(horizons)
+    world = fit_world(
+        panel,
+        around.events,
+        panel.index_of(told),
+        coming=0,
+        market=question.market,
+        subject=(question.channel, told),
+        channels=around.channels,
+        rivals=rivals,
+        seed=seed,
+    )
+    start = panel.index_of(question.on)
+    demand = forecast_demand(
+        panel,
+        world.baseline,
+        world.calibration,
+        question.channel,
+        start,
+        market=question.market,
+        draws=DRAWS,
+        seed=seed,
+    )
+    if demand is None:
+        return None
+    opened = open_path(panel, world.baseline, world.calibration, window, draws=DRAWS, seed=seed)
+    measured = measure(world, demand, opened)
+    return _Event(world, demand, opened, measured, day_paths(opened, measured, world.calibration, seed=seed))
 
 
 def verdict_of(net_loss: Quantiles, open_total: float, smallest_effect: float) -> Verdict:
@@ -196,159 +271,34 @@ def _window_refusal(panel: Panel, on: date, horizon: int) -> Refusal:
     )
 
 
-def _whole_refusal(panel: Panel, window: Window) -> Refusal | None:
+def _whole_refusal(panel: Panel, question: ImpactQuestion) -> Refusal | None:
     """Why nothing can be measured at all, or None."""
-    if panel.last < window.on + timedelta(days=min(window.horizons) - 1):
-        return _window_refusal(panel, window.on, min(window.horizons))
-    if not np.isfinite(panel.over_markets("visits", window.market)[:, panel.channel_index(window.channel)]).any():
-        return Refusal("no_visits", {"channel": window.channel}, ("add_visits",))
-    if is_zero_before(panel, window):
-        return Refusal("channel_zero", {"channel": window.channel}, ("check_channel",))
-    days = training_days(panel, window)
+    if panel.last < question.on + timedelta(days=min(question.horizons) - 1):
+        return _window_refusal(panel, question.on, min(question.horizons))
+    if not np.isfinite(panel.over_markets("visits", question.market)[:, panel.channel_index(question.channel)]).any():
+        return Refusal("no_visits", {"channel": question.channel}, ("add_visits",))
+    before = visits_before(panel, question.window(()))
+    if not (np.nan_to_num(before) > 0).any():
+        return Refusal("channel_zero", {"channel": question.channel}, ("check_channel",))
+    days = int(np.isfinite(before).sum())
     if days < FEWEST_DAYS:
         return Refusal("short_history", {"days": str(days), "wanted": str(FEWEST_DAYS)}, ("more_history",))
     return None
 
 
-def _row_names(channels: Sequence[str | None], question: ImpactQuestion, money: Money) -> list[RowName]:
-    """Every (metric, unit, channel) a horizon must have."""
-    return effect_rows(money.currency, [other for other in channels if other != question.channel])
-
-
-def _all_refused(panel: Panel, horizon: int, question: ImpactQuestion, money: Money, why: Refusal) -> list[Estimate]:
-    return [
-        refused(metric, unit, why, Coordinates(horizon, channel, question.market))
-        for metric, unit, channel in _row_names(panel.channels, question, money)
-    ]
-
-
-def _horizon_rows(
-    measured: Measurement, at: int, horizon: int, question: ImpactQuestion, money: Money, seed: int
-) -> tuple[list[Estimate], Verdict]:
-    """Every row of one horizon, and its verdict."""
-    visits = measured.sums["visits"]
-    closed = visits.channels.index(question.channel)
-    removed = visits.open_draws[:, closed, at] - visits.observed[closed, at]
-    gains = visits.observed[:, at] - visits.open_draws[:, :, at]
-    net = -gains.sum(axis=1)
-    own_open = float(np.median(visits.open_draws[:, closed, at]))
-    reach = own_open**2 / 12  # what a loss anywhere between none and all of the channel's visits would leave open
-    grade, reasons = _grade(measured, at, horizon)
-    here = Coordinates(horizon, None, question.market)
-    rows: dict[tuple[str, str | None], Estimate] = {}
-
-    def put(row: Estimate) -> None:
-        rows[row.metric, row.channel] = row
-
-    put(answered("visits_removed", "visits", removed, grade, here, prior_variance=reach, reasons=reasons))
-    net_draws: dict[Metric, FloatArray] = {"visits": net}
-    prior = {"visits": reach}
-    for metric in COUNTED:
-        unit = unit_of(metric, money.currency)
-        sums = measured.sums.get(metric)
-        if sums is None:
-            put(refused(f"net_loss_{metric}", unit, missing_column(metric), here))
-            continue
-        loss = sums.open_draws[:, :, at].sum(axis=1) - sums.observed[:, at].sum()
-        net_draws[metric] = loss
-        prior[metric] = _reach(sums, question.channel, at, visits)
-        put(answered(f"net_loss_{metric}", unit, loss, grade, here, prior_variance=prior[metric], reasons=reasons))
-    gmv = measured.sums.get("gmv")
-    closed_gmv = None if gmv is None else np.full(net.size, gmv.observed[:, at].sum())
-    for row in money_rows(
-        money, net_draws.get("gmv"), closed_gmv, grade, here, seed, prior_variance=prior.get("gmv"), reasons=reasons
-    ):
-        put(row)
-    put(refused("net_loss_active_customers", "share", Refusal("has_daily", {}, ("ask_new_customers",)), here))
-    put(refused("never_acquired", "customers", Refusal("needs_cohorts", {}, ("add_touches",)), here))
-    for row in _conversion_rows(measured, at, grade, here, reasons):
-        put(row)
-    fell = float(np.quantile(removed, 0.05)) > 0
-    no_fall = Refusal("did_not_fall", {"channel": question.channel}, ("check_day", "shorter_horizon"))
-    unsplit = Refusal("rivals_unmeasured", {}, ("ask_closure",))
-    others = [index for index in range(len(visits.channels)) if index != closed]
-    if fell:
-        ratios = gains[:, others] / removed[:, None]
-        put(
-            answered(
-                "retained_own",
-                "share",
-                ratios.sum(axis=1),
-                grade,
-                here,
-                prior_variance=1 / 12,
-                reasons=reasons,
-                has_mean=False,
-            )
-        )
-        for position, index in enumerate(others):
-            there = Coordinates(horizon, visits.channels[index], question.market)
-            put(
-                answered(
-                    "diversion",
-                    "share",
-                    ratios[:, position],
-                    grade,
-                    there,
-                    prior_variance=1 / 12,
-                    reasons=reasons,
-                    has_mean=False,
-                )
-            )
-    names = _row_names(visits.channels, question, money)
-    for name, unit, channel in names:
-        if (name, channel) not in rows:
-            why = no_fall if name in ("retained_own", "diversion") else unsplit
-            put(refused(name, unit, why, Coordinates(horizon, channel, question.market)))
-    head = rows["net_loss_visits", None].value
-    assert isinstance(head, Quantity)
-    open_total = float(np.median(visits.open_draws[:, :, at].sum(axis=1)))
-    verdict = verdict_of(head.quantiles, open_total, question.smallest_effect)
-    return [rows[metric, channel] for metric, _, channel in names], verdict
-
-
-def _reach(sums: MetricSums, channel: str, at: int, visits: MetricSums) -> float:
-    """Prior variance of a loss anywhere between none and all of what the channel is credited with."""
-    if channel in sums.channels:
-        credited = float(np.median(sums.open_draws[:, sums.channels.index(channel), at]))
-    else:
-        share = np.median(visits.open_draws[:, visits.channels.index(channel), at]) / np.median(
-            visits.open_draws[:, :, at].sum(axis=1)
-        )
-        credited = float(np.median(sums.open_draws[:, :, at].sum(axis=1)) * share)
-    return credited**2 / 12
-
-
-def _conversion_rows(
-    measured: Measurement, at: int, grade: Grade, here: Coordinates, reasons: Sequence[str]
-) -> list[Estimate]:
-    """Orders per visit over all own channels on both paths."""
-    orders = measured.sums.get("orders")
-    visits = measured.sums["visits"]
-    seen = float(visits.observed[:, at].sum())
-    if orders is None or seen <= 0:
-        why = missing_column("orders")
-        return [refused(f"conversion_rate_{path}", "share", why, here) for path in ("open", "closed")]
-    rate = orders.open_draws[:, :, at].sum(axis=1) / visits.open_draws[:, :, at].sum(axis=1)
-    return [
-        answered("conversion_rate_open", "share", rate, grade, here, reasons=reasons, has_mean=False),
-        known("conversion_rate_closed", "share", float(orders.observed[:, at].sum()) / seen, grade, here),
-    ]
-
-
-def _grade(measured: Measurement, at: int, horizon: int) -> tuple[Grade, tuple[str, ...]]:
+def _grade(event: _Event, at: int, horizon: int) -> tuple[Grade, tuple[str, ...]]:
     """B for a natural experiment on this channel, capped by every check that fails."""
-    reasons = [check.key for check in _horizon_checks(measured, at, horizon) if not check.passed]
-    return (worst(Grade.B, Grade.C) if reasons else Grade.B), tuple(reasons)
+    reasons = [check.key for check in (*_horizon_checks(event, at, horizon), _foretold(event)) if not check.passed]
+    return (Grade.C if reasons else Grade.B), tuple(reasons)
 
 
-def _horizon_checks(measured: Measurement, at: int, horizon: int) -> list[Check]:
+def _horizon_checks(event: _Event, at: int, horizon: int) -> list[Check]:
     """The checks of one horizon; each that fails caps the grade at C."""
-    calibration = measured.calibration
+    calibration, opened = event.calibration, event.opened
     folds = calibration.folds_at(horizon)
-    visits = measured.sums["visits"]
-    middle = float(np.median(visits.open_draws[:, :, at].sum(axis=1)))
-    low, direct, high = (float(value) for value in measured.direct_total[at])
+    middle = float(np.median(opened.draws.sum(axis=1) @ opened.stretches.sums()[at]))
+    low, direct, high = (float(value) for value in opened.direct_total[at])
+    history = opened.training_days * opened.stretches.step
     days = str(horizon)
     return [
         Check(
@@ -361,23 +311,25 @@ def _horizon_checks(measured: Measurement, at: int, horizon: int) -> list[Check]
             low <= middle <= high,
             {"horizon": days, "joint": round(middle), "direct": round(direct), "low": round(low), "high": round(high)},
         ),
-        Check(
-            "history",
-            measured.training_days >= 2 * horizon,
-            {"horizon": days, "days": measured.training_days, "wanted": 2 * horizon},
-        ),
+        Check("history", history >= 2 * horizon, {"horizon": days, "days": history, "wanted": 2 * horizon}),
         Check(
             "unseen_events",
-            float(measured.unseen_share[at]) <= 0,
-            {"horizon": days, "share": round(float(measured.unseen_share[at]), 3)},
+            float(opened.unseen_share[at]) <= 0,
+            {"horizon": days, "share": round(float(opened.unseen_share[at]), 3)},
         ),
     ]
 
 
-def _checks(measured: Measurement, horizons: Sequence[int]) -> list[Check]:
+def _foretold(event: _Event) -> Check:
+    """Whether what came on the other channels is such as the ledger foretold."""
+    unlike = float(event.measured.unlike[-1])
+    return Check("foretold", unlike <= MOST_UNLIKE, {"probability": round(unlike, 3)})
+
+
+def _checks(event: _Event, horizons: Sequence[int]) -> list[Check]:
     """Every check of the answer, shown whether it passed or not."""
-    calibration = measured.calibration
-    checks = [check for at, horizon in enumerate(horizons) for check in _horizon_checks(measured, at, horizon)]
+    calibration, opened = event.calibration, event.opened
+    checks = [check for at, horizon in enumerate(horizons) for check in _horizon_checks(event, at, horizon)]
     if calibration.scores.size:
         slack = coverage_slack(calibration.independent_records)
         checks.append(
@@ -387,8 +339,10 @@ def _checks(measured: Measurement, horizons: Sequence[int]) -> list[Check]:
                 {"coverage": round(calibration.held_out_coverage, 3), "windows": int(calibration.scores.size)},
             )
         )
-    if measured.anticipation_total.size:
-        quantiles = Quantiles.of(measured.anticipation_total)
+    if len(opened.channels) > 1:
+        checks.append(_foretold(event))
+    if opened.early.size:
+        quantiles = Quantiles.of(opened.early)
         low, high = quantiles.interval()
         checks.append(
             Check(
@@ -397,37 +351,41 @@ def _checks(measured: Measurement, horizons: Sequence[int]) -> list[Check]:
                 {"median": round(quantiles.median), "low": round(low), "high": round(high)},
             )
         )
-    if measured.absent_is_zero:
-        checks.append(Check("absent_rows", True, {"channel": measured.window.channel}))
-    if measured.new_channels:
-        checks.append(Check("new_channels", False, {"channels": ", ".join(measured.new_channels)}))
+    if opened.absent_is_zero:
+        checks.append(Check("absent_rows", True, {"channel": opened.window.channel}))
+    if opened.new_channels:
+        checks.append(Check("new_channels", False, {"channels": ", ".join(opened.new_channels)}))
     return checks
 
 
-def _coincident(measured: Measurement, at: int) -> Check:
-    """How large a hidden shock on the same day would have to be to erase the effect, in past-shock sd."""
-    visits = measured.sums["visits"]
-    net = visits.open_draws[:, :, at].sum(axis=1) - visits.observed[:, at].sum()
-    spread = float(net.std())
-    size = abs(float(np.median(net))) / spread if spread > 0 else 0.0
-    return Check("coincident_shock", size >= 1.645, {"sd": round(size, 2), "p_value": round(p_value(net), 4)})
+def _coincident(event: _Event, one: MeasuredHorizon) -> Check:
+    """How large a hidden shock to the channel on the same day must be to erase the effect, in past-shock sd."""
+    removed = float(np.median(one.removed))
+    spread = float((event.opened.draws[:, event.opened.closed] @ one.stretches).std())
+    size = abs(removed) / spread if spread > 0 else 0.0
+    p = p_value(one.lost("visits"))
+    return Check("coincident_shock", p < 1 - VERDICT_COVERAGE, {"sd": round(size, 2), "p_value": round(p, 4)})
 
 
-def _evidence(measured: Measurement, grade: Grade) -> tuple[EvidenceItem, ...]:
-    window = measured.window
+def _evidence(event: _Event, grade: Grade) -> tuple[EvidenceItem, ...]:
+    """The event itself, then what the ledger knew of its visits."""
+    window = event.opened.window
     figures: dict[str, float | str] = {
         "on": window.on.isoformat(),
-        "training_days": measured.training_days,
-        "placebo_windows": int(measured.calibration.scores.size),
+        "training_days": event.opened.training_days,
+        "placebo_windows": int(event.calibration.scores.size),
     }
-    return (EvidenceItem("natural_experiment", window.channel, grade, figures),)
+    return (
+        EvidenceItem("natural_experiment", window.channel, grade, figures),
+        *evidence_of(event.world, window.channel),
+    )
 
 
-def _paths(panel: Panel, measured: Measurement) -> tuple[Path, ...]:
+def _paths(panel: Panel, event: _Event) -> tuple[Path, ...]:
     """The pictures, with the observed days as the closed path from the event on."""
     paths = []
-    start = panel.index_of(measured.window.on)
-    for picture in measured.paths:
+    window, start = event.opened.window, event.opened.stretches.start
+    for picture in event.paths:
         closed = np.full_like(picture.open_path, np.nan)
         after = picture.days >= start
         closed[after] = picture.observed[after, None]
@@ -435,8 +393,8 @@ def _paths(panel: Panel, measured: Measurement) -> tuple[Path, ...]:
             Path(
                 picture.channel,
                 "visits",
-                measured.window.on,
-                measured.window.announced,
+                window.on,
+                window.announced,
                 panel.dates[picture.days],
                 picture.observed,
                 picture.open_path,
@@ -447,12 +405,12 @@ def _paths(panel: Panel, measured: Measurement) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _daily(panel: Panel, measured: Measurement) -> tuple[DailyRow, ...]:
+def _daily(panel: Panel, event: _Event) -> tuple[DailyRow, ...]:
     """Total visits a day on both paths, from the event on."""
-    total = measured.paths[-1]
-    start = panel.index_of(measured.window.on)
+    total = event.paths[-1]
     rows = []
-    for index in np.flatnonzero((total.days >= start) & np.isfinite(total.observed)).tolist():
+    known = np.isfinite(total.observed) & np.isfinite(total.open_path).all(axis=1)
+    for index in np.flatnonzero((total.days >= event.opened.stretches.start) & known).tolist():
         day = panel.dates[total.days[index]].item()
         came = float(total.observed[index])
         opened = Quantiles(tuple(float(value) for value in total.open_path[index]))
@@ -461,10 +419,10 @@ def _daily(panel: Panel, measured: Measurement) -> tuple[DailyRow, ...]:
 
 
 def _sentences(
-    measured: Measurement,
     rows: Sequence[Estimate],
     headline: Estimate,
     verdict: Verdict,
+    one: MeasuredHorizon,
     question: ImpactQuestion,
     channels: Sequence[Channel],
 ) -> dict[Language, str]:
@@ -472,8 +430,7 @@ def _sentences(
     assert isinstance(headline.value, Quantity)
     quantiles = headline.value.quantiles
     low, high = quantiles.interval()
-    at = measured.window.horizons.index(headline.horizon_days or 0)
-    open_total = float(np.median(measured.sums["visits"].open_draws[:, :, at].sum(axis=1)))
+    open_total = max(one.open_total, 1.0)
     retained = next(row for row in rows if row.metric == "retained_own" and row.horizon_days == headline.horizon_days)
     sentences: dict[Language, str] = {}
     for language in LANGUAGES:

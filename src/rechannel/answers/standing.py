@@ -96,7 +96,7 @@ def standing_of(world: World, channel: str) -> Standing:
         cap = worst(cap, Grade.C)
     if "leaning" in failed:
         cap = {Grade.A: Grade.B, Grade.B: Grade.C}.get(cap, Grade.D)
-    return Standing(cap, (*reasons, *failed), tuple(checks), _evidence(world, channel))
+    return Standing(cap, (*reasons, *failed), tuple(checks), evidence_of(world, channel))
 
 
 def forecast_checks(world: World, horizon: int, history: int) -> list[Check]:
@@ -146,7 +146,7 @@ def _checks(world: World, channel: str) -> list[Check]:
     ]
 
 
-def _evidence(world: World, channel: str) -> tuple[EvidenceItem, ...]:
+def evidence_of(world: World, channel: str) -> tuple[EvidenceItem, ...]:
     """Findings whose fall is clear, those on the channel first, then the starting range."""
     items = []
     for finding in sorted(world.findings, key=lambda one: (one.channel != channel, one.start)):

@@ -12,6 +12,7 @@ from rechannel.evidence.design import Design, build_design
 from rechannel.evidence.joint import (
     FEWEST_TRAINING_DAYS,
     ChannelSeries,
+    error_correlation,
     fit_channel,
     pooled_instance_sd,
     shock_correlation,
@@ -34,7 +35,9 @@ class Baseline:
     series
         Fitted channels; one with too little history is absent.
     correlation
-        Of their shocks, shape [series, series].
+        Of what their forecasts miss, shape [series, series].
+    shocks
+        Of their weekly shocks, shape [series, series].
     before
         First day number that the fits do not use.
     shop
@@ -44,6 +47,7 @@ class Baseline:
     dates: DateArray
     series: tuple[ChannelSeries, ...]
     correlation: FloatArray
+    shocks: FloatArray
     before: int
     shop: Design
 
@@ -110,8 +114,9 @@ def fit_baseline(
         for (channel, values, design), scout in zip(designs, scouts, strict=True)
     )
     shop = build_design(dates, events, None, market=market, cadence=panel.cadence, subject=subject)
-    correlation = shock_correlation(series) if series else np.eye(0)
-    return Baseline(dates, series, correlation, before, shop.with_instance_sd(spread))
+    correlation = error_correlation(series) if series else np.eye(0)
+    shocks = shock_correlation(series) if series else np.eye(0)
+    return Baseline(dates, series, correlation, shocks, before, shop.with_instance_sd(spread))
 
 
 def _near_scout(scout: ChannelSeries, channel: str, values: FloatArray, design: Design, before: int) -> ChannelSeries:

@@ -10,8 +10,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from rechannel.evidence.donors import MarketSeries
-from rechannel.evidence.impact import MetricSums
-from rechannel.evidence.joint import correlation_of, joint_scores
+from rechannel.evidence.joint import joint_scores, weekly_correlation
 from rechannel.evidence.marketplacebo import (
     Scores,
     Spread,
@@ -47,6 +46,25 @@ ENOUGH_FOLDS = 10.0
 CLEARLY_WORSE = 1.2
 """The counterfactual is refused when its error is that many times last week's; few earlier dates compare them."""
 SEED_STEP = 7919
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSums:
+    """Window sums of one metric over channels.
+
+    Attributes
+    ----------
+    channels
+        Channels that have the metric; `(None,)` when only the whole shop is known.
+    open_draws
+        Sum on the open path, shape [draw, channel, horizon].
+    observed
+        Sum that came, over the same days, shape [channel, horizon].
+    """
+
+    channels: tuple[str | None, ...]
+    open_draws: FloatArray
+    observed: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +419,7 @@ def _scores(series: Sequence[tuple[_Measured, Windows]], seed: int) -> list[Floa
     """Joint normal scores, one array [draw, window] per series: series as their shocks go together, windows as days."""
     if not series:
         return []
-    correlation = correlation_of(np.array([one.shocks for one, _ in series]))
+    correlation = weekly_correlation(np.array([one.shocks for one, _ in series]))
     count = max(len(windows.rows) for _, windows in series)
     free = np.stack([joint_scores(correlation, seed + SEED_STEP * window) for window in range(count)], axis=2)
     mixed = []
@@ -465,7 +483,7 @@ def _spreads(cohorts: Sequence[_Cohort]) -> dict[Metric, Spread]:
     found: dict[Metric, Spread] = {}
     for metric in dict.fromkeys(one.values.metric for cohort in cohorts for one in cohort.measured):
         group = [one for cohort in cohorts for one in cohort.measured if one.values.metric == metric]
-        correlation = correlation_of(np.array([one.shocks for one in group]))
+        correlation = weekly_correlation(np.array([one.shocks for one in group]))
         independent = len(group) ** 2 / float((correlation**2).sum())
         found[metric] = pool_scores([one.scores for one in group], independent)
     return found

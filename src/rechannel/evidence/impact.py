@@ -1,4 +1,4 @@
-"""What did happen after a day: observed minus the open path that the series forecast, for every channel jointly."""
+"""What came after a day, beside the open path that the series forecast for it: every channel, stretch by stretch."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from rechannel.evidence.design import build_design
+from rechannel.evidence.baseline import Baseline, sum_of
 from rechannel.evidence.joint import (
-    FEWEST_TRAINING_DAYS,
     ChannelSeries,
-    WindowSums,
+    JointSums,
+    expected_path,
     fit_channel,
     joint_scores,
-    pooled_instance_sd,
-    shock_correlation,
+    joint_sums,
+    symmetric_root,
     window_sums,
 )
-from rechannel.evidence.placebo import Calibration, calibrate
-from rechannel.evidence.series import scout_grid
-from rechannel.tables.calendar import Event
+from rechannel.evidence.placebo import Calibration
 from rechannel.tables.panel import Panel
-from rechannel.vocabulary.channel import COUNTED, Metric
 from rechannel.vocabulary.estimate import LEVELS, FloatArray
 
-HISTORY_IN_PICTURES = 120
+STRETCH_ENDS = (7, 14, 30, 60, 90, 120, 180, 270, 365, 545, 730, 1095)
+"""Days after which a new stretch begins: short at first, where the open path is best known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,318 +48,259 @@ class Window:
     announced: date | None
     horizons: tuple[int, ...]
 
+    @property
+    def markets(self) -> tuple[str, ...] | None:
+        """The market as a list of markets; None = all."""
+        return None if self.market is None else (self.market,)
+
 
 @dataclass(frozen=True, slots=True)
-class MetricSums:
-    """Window sums of one metric over channels.
+class Stretches:
+    """The days from D to the end of the longest horizon, cut into stretches, in rows of the panel.
 
     Attributes
     ----------
-    channels
-        Channels that have the metric; `(None,)` when only the whole shop is known.
-    open_draws
-        Sum on the open path, shape [draw, channel, horizon].
-    observed
-        Sum that came, over the same days, shape [channel, horizon].
+    before, start
+        First day number that the fits do not use; day number of D.
+    ends
+        Rows from D after which each stretch ends, shape [stretch].
+    horizons
+        Rows of each horizon; every one of them is the end of a stretch.
+    step
+        Days per row.
     """
 
-    channels: tuple[str | None, ...]
-    open_draws: FloatArray
-    observed: FloatArray
+    before: int
+    start: int
+    ends: tuple[int, ...]
+    horizons: tuple[int, ...]
+    step: int
+
+    @property
+    def days(self) -> NDArray[np.int64]:
+        """Day numbers from `before` on, shape [day]."""
+        return np.arange(self.before, self.start + self.ends[-1], dtype=np.int64)
+
+    @property
+    def lead(self) -> int:
+        """Days of notice, in rows."""
+        return self.start - self.before
+
+    @property
+    def begins(self) -> tuple[int, ...]:
+        """Rows from D at which each stretch begins, shape [stretch]."""
+        return (0, *self.ends[:-1])
+
+    def windows(self) -> FloatArray:
+        """0/1 over `days`, shape [stretch, day]."""
+        place = np.arange(self.days.size) - self.lead
+        return np.array(
+            [((place >= a) & (place < b)).astype(float) for a, b in zip(self.begins, self.ends, strict=True)]
+        )
+
+    def sums(self) -> FloatArray:
+        """Which stretches each horizon adds up, 0/1, shape [horizon, stretch]."""
+        return np.array([[float(end <= horizon) for end in self.ends] for horizon in self.horizons])
+
+
+def stretches_of(panel: Panel, window: Window) -> Stretches:
+    """The stretches of a window."""
+    step = 7 if panel.cadence == "weekly" else 1
+    rows = tuple(max(1, horizon // step) for horizon in window.horizons)
+    usual = {max(1, end // step) for end in STRETCH_ENDS}
+    ends = tuple(sorted({end for end in usual if end < max(rows)} | set(rows)))
+    return Stretches(panel.index_of(window.announced or window.on), panel.index_of(window.on), ends, rows, step)
 
 
 @dataclass(frozen=True, slots=True)
-class DayPaths:
-    """Daily picture of one series; quantiles at `LEVELS`.
+class OpenPath:
+    """The open path after D of every channel's visits, jointly, and what came instead.
 
     Attributes
     ----------
-    channel
-        None = the total over own channels.
-    days
-        Day numbers, shape [day]; the first `history` of them are before the forecast.
-    observed
-        Shape [day].
-    open_path, cumulative
-        Shape [day, level]; nan in the history, cumulative nan before the event.
-    """
-
-    channel: str | None
-    days: NDArray[np.int64]
-    observed: FloatArray
-    open_path: FloatArray
-    cumulative: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """A measured event.
-
-    Attributes
-    ----------
-    window
+    window, stretches
         What was asked.
-    sums
-        Per metric.
-    anticipation_total
-        Open - observed visits of all channels between announcement and event, shape [draw]; empty without notice.
-    calibration
-        Placebo scale of the intervals of visits; every other metric is scaled by placebo windows of its own.
+    channels
+        Fitted channels; `closed` is the place of the one asked about.
+    series
+        Their fits.
+    draws
+        Visits on the open path, shape [draw, channel, stretch]; both paths share every shock.
+    covariance
+        Of each channel's sums over stretches, shape [channel, stretch, stretch].
+    correlation
+        Of the channels' errors, shape [channel, channel].
+    observed
+        Visits that came on the same days, shape [channel, stretch].
+    early
+        Open - observed visits of all channels between announcement and D, shape [draw]; empty without notice.
+    early_path
+        Quantiles of open visits a day between announcement and D, of the channel and of all, shape [2, day, level].
     direct_total
         Quantiles (.025, .5, .975) of open visits by a direct fit of the total, shape [horizon, 3]: a check only.
     unseen_share
-        Share of the net loss of visits that falls on days of events without a past instance, shape [horizon].
-    training_days
-        Days the closed channel's series was fitted on.
+        Share of the channel's own gap between both paths that falls on days of events without a past instance, shape
+        [horizon].
     absent_is_zero
-        The closed channel has no rows at all after the event; read as zero.
+        The channel asked about has no rows at all after D; read as zero.
     new_channels
-        Channels with no visits before the event and some after; their open path is zero.
-    paths
-        Pictures of the closed channel and of the total.
+        Channels with no visits before D and some after; their open path is zero.
     """
 
     window: Window
-    sums: dict[Metric, MetricSums]
-    anticipation_total: FloatArray
-    calibration: Calibration
+    stretches: Stretches
+    channels: tuple[str, ...]
+    closed: int
+    series: tuple[ChannelSeries, ...]
+    draws: FloatArray
+    covariance: FloatArray
+    correlation: FloatArray
+    observed: FloatArray
+    early: FloatArray
+    early_path: FloatArray
     direct_total: FloatArray
     unseen_share: FloatArray
-    training_days: int
     absent_is_zero: bool
     new_channels: tuple[str, ...]
-    paths: tuple[DayPaths, ...]
+
+    @property
+    def others(self) -> list[int]:
+        """Places of all other channels."""
+        return [at for at in range(len(self.channels)) if at != self.closed]
+
+    @property
+    def training_days(self) -> int:
+        """Rows that the series of the channel asked about was fitted on."""
+        return int(self.series[self.closed].training.sum())
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """Values of one metric cut for measuring: shape [day, channel]."""
-
-    metric: Metric
-    channels: tuple[str | None, ...]
-    values: FloatArray
-
-
-def training_days(panel: Panel, window: Window) -> int:
-    """Measured days of the closed channel's visits before the announcement or the event."""
+def visits_before(panel: Panel, window: Window) -> FloatArray:
+    """Visits of the channel before the announcement or the event, shape [day]."""
     before = panel.index_of(window.announced or window.on)
-    values = panel.over_markets("visits", window.market)[: max(before, 0), panel.channel_index(window.channel)]
-    return int(np.isfinite(values).sum())
+    return panel.over_markets("visits", window.market)[: max(before, 0), panel.channel_index(window.channel)]
 
 
-def is_zero_before(panel: Panel, window: Window) -> bool:
-    """Whether the channel had no visit at all before the announcement or the event."""
-    before = panel.index_of(window.announced or window.on)
-    values = panel.over_markets("visits", window.market)[: max(before, 0), panel.channel_index(window.channel)]
-    return not (np.nan_to_num(values) > 0).any()
+def open_path(
+    panel: Panel, baseline: Baseline, calibration: Calibration, window: Window, *, draws: int, seed: int
+) -> OpenPath:
+    """Forecast the open path of every channel from the eve of a day, and set what came beside it.
 
-
-def measure(panel: Panel, events: Sequence[Event], window: Window, *, seed: int) -> Measurement:
-    """Measure what changed after a day, jointly over channels and metrics.
-
-    The causal reading assumes that nothing else, absent from `events`, changed on that day; the answer prints how
-    large such a hidden shock would have to be.
+    The causal reading assumes that nothing else, absent from `events`, changed on that day.
 
     Parameters
     ----------
     panel
         History and the days after the event.
-    events
-        Calendar; past outages, closures and tests are masked, promotions and holidays are learned.
+    baseline, calibration
+        Visits of every channel fitted up to the announcement or the event, and their placebo scale.
     window
-        Channel, day, announcement, horizons (each inside the data).
-    seed
-        Of the joint draws.
+        Channel (one of the baseline's), day, announcement, horizons (each inside the data).
+    draws, seed
+        Joint draws (even) and their seed.
 
     Returns
     -------
-    Measurement
+    OpenPath
     """
-    before = panel.index_of(window.announced or window.on)
-    start = panel.index_of(window.on)
-    lead = start - before
-    step = 7 if panel.cadence == "weekly" else 1
-    lengths = [max(1, horizon // step) for horizon in window.horizons]
-    days = np.arange(before, start + max(lengths), dtype=np.int64)
-    subject = (window.channel, window.announced or window.on)
-
-    prepared, absent, new = _prepare(panel, window, before, start)
-    designs = {
-        channel: build_design(
-            panel.dates, events, channel, market=window.market, cadence=panel.cadence, subject=subject
-        )
-        for channel in {channel for item in prepared for channel in item.channels} | {None}
-    }
-    first = prepared[0]
-    spread = pooled_instance_sd(
-        [
-            fit_channel(first.metric, channel, first.values[:, index], designs[channel], before, grid=scout_grid())
-            for index, channel in enumerate(first.channels)
-        ]
+    cut = stretches_of(panel, window)
+    visits = np.array(sum_of(panel, "visits", window.markets))
+    asked = panel.channel_index(window.channel)
+    measured = np.isfinite(visits[cut.start :])
+    absent = not bool(measured[:, asked].any()) and bool(measured.any())
+    if absent:
+        visits[cut.start :, asked] = 0.0
+    had = np.count_nonzero(np.nan_to_num(visits[: cut.before]), axis=0)
+    has = np.count_nonzero(np.nan_to_num(visits[cut.start :]), axis=0)
+    new = tuple(name for at, name in enumerate(panel.channels) if had[at] == 0 and has[at] > 0)
+    days, windows = cut.days, cut.windows()
+    widen = calibration.widen(cut.step * np.array(cut.ends, dtype=float))
+    came = visits[:, [panel.channel_index(name) for name in baseline.channels]][days]
+    joint: list[JointSums] = []
+    for at, one in enumerate(baseline.series):
+        seen = windows * np.isfinite(came[:, at])
+        joint.append(joint_sums(one, days, seen, len(cut.ends)))
+    scores = path_scores(joint, baseline.correlation, draws, seed)
+    opened = np.stack(
+        [item.apart.at_normal(scores[:, at], widen) for at, item in enumerate(joint)],
+        axis=1,
     )
-    designs = {channel: design.with_instance_sd(spread) for channel, design in designs.items()}
-    fitted: dict[Metric, list[ChannelSeries]] = {}
-    for item in prepared:
-        fitted[item.metric] = [
-            fit_channel(item.metric, channel, item.values[:, index], designs[channel], before)
-            for index, channel in enumerate(item.channels)
-        ]
-    everything = [one for group in fitted.values() for one in group]
-    correlation = shock_correlation(everything)
-    scores = joint_scores(correlation, seed)
-    visits = fitted["visits"]
-    calibrations: dict[Metric, Calibration] = {}
-    column = 0
-    for metric, group in fitted.items():
-        block = correlation[column : column + len(group), column : column + len(group)]
-        calibrations[metric] = calibrate(group, before, lead, lengths, block)
-        column += len(group)
-    calibration = calibrations["visits"]
-
-    horizon_windows = np.zeros((len(lengths), days.size))
-    for row, length in enumerate(lengths):
-        horizon_windows[row, lead : lead + length] = 1.0
-    sums: dict[Metric, MetricSums] = {}
-    column = 0
-    for metric, group in fitted.items():
-        open_draws = np.empty((scores.shape[0], len(group), len(lengths)))
-        observed = np.empty((len(group), len(lengths)))
-        for index, one in enumerate(group):
-            seen = horizon_windows * np.isfinite(one.values[days])
-            predicted = window_sums(one, days, seen)
-            open_draws[:, index] = predicted.at_normal(
-                scores[:, column : column + 1], calibrations[metric].widen(np.array(lengths, dtype=float))
-            )
-            observed[index] = seen @ np.nan_to_num(one.values[days])
-            column += 1
-        sums[metric] = MetricSums(tuple(one.channel for one in group), open_draws, observed)
-
-    paths, anticipation = _pictures(visits, scores[:, : len(visits)], days, lead, calibration, before, window.channel)
-    total_values = np.where(
-        np.isfinite(prepared[0].values).all(axis=1), np.nan_to_num(prepared[0].values).sum(axis=1), np.nan
-    )
-    total = fit_channel("visits", None, total_values, designs[None], before)
-    seen = horizon_windows * np.isfinite(total.values[days])
-    direct = window_sums(total, days, seen)
-    widen = calibration.widen(np.array(lengths, dtype=float))
-    direct_total = direct.at_normal(np.array([[-1.96], [0.0], [1.96]]), widen).T
-    unseen = designs[window.channel].unseen(visits[0].training)[days]
-    return Measurement(
+    observed = np.array([windows @ np.nan_to_num(came[:, at]) for at in range(len(joint))])
+    closed = baseline.channels.index(window.channel)
+    early, early_path = _early(baseline, calibration, cut, came, closed, draws, seed)
+    return OpenPath(
         window=window,
-        sums=sums,
-        anticipation_total=anticipation,
-        calibration=calibration,
-        direct_total=direct_total,
-        unseen_share=_unseen_share(paths[-1], unseen, lead, lengths),
-        training_days=int(visits[[one.channel for one in visits].index(window.channel)].training.sum()),
+        stretches=cut,
+        channels=baseline.channels,
+        closed=closed,
+        series=baseline.series,
+        draws=opened,
+        covariance=np.array([item.covariance for item in joint]) * np.outer(widen, widen),
+        correlation=baseline.correlation,
+        observed=observed,
+        early=early,
+        early_path=early_path,
+        direct_total=_direct_total(baseline, calibration, cut, came),
+        unseen_share=_unseen_share(baseline.series[closed], cut, came[:, closed]),
         absent_is_zero=absent,
         new_channels=new,
-        paths=paths,
     )
 
 
-def _prepare(panel: Panel, window: Window, before: int, start: int) -> tuple[list[_Prepared], bool, tuple[str, ...]]:
-    """Values per metric: the closed channel's absent rows as zeros, channels without history left out."""
-    prepared: list[_Prepared] = []
-    absent = False
-    new: list[str] = []
-    for metric in COUNTED:
-        if metric in panel.values:
-            values = np.array(panel.over_markets(metric, window.market))
-            measured = np.isfinite(values)
-            if metric == "visits":
-                closed = panel.channel_index(window.channel)
-                absent = not bool(measured[start:, closed].any()) and bool(measured[start:].any())
-                had = np.count_nonzero(np.nan_to_num(values[:before]), axis=0)
-                has = np.count_nonzero(np.nan_to_num(values[start:]), axis=0)
-                new = [name for index, name in enumerate(panel.channels) if had[index] == 0 and has[index] > 0]
-            if absent:
-                values[start:, panel.channel_index(window.channel)] = 0.0
-            enough = np.count_nonzero(np.isfinite(values[:before]), axis=0) >= FEWEST_TRAINING_DAYS
-            some = np.count_nonzero(np.nan_to_num(values[:before]), axis=0) > 0
-            keep = [index for index, name in enumerate(panel.channels) if enough[index] and some[index]]
-            if keep:
-                channels = tuple(panel.channels[index] for index in keep)
-                prepared.append(_Prepared(metric, channels, values[:, keep]))
-                continue
-        if metric in panel.totals:
-            totals = panel.totals[metric]
-            one = totals.sum(axis=1) if window.market is None else totals[:, panel.markets.index(window.market)]
-            if np.isfinite(one[:before]).sum() >= FEWEST_TRAINING_DAYS:
-                prepared.append(_Prepared(metric, (None,), one[:, None]))
-    return prepared, absent, tuple(new)
+def path_scores(joint: Sequence[JointSums], correlation: FloatArray, draws: int, seed: int) -> FloatArray:
+    """Standard normal scores of each series in each of its first windows, shape [draw, series, window].
+
+    Windows of one series have the correlation of its forecasts, windows of the same place in two series that of the
+    series; antithetic pairs.
+    """
+    size = joint[0].covariance.shape[1]
+    rng = np.random.default_rng([seed, 29])
+    half = rng.standard_normal((draws // 2, size, len(joint)))
+    free = np.concatenate([half, -half]) @ symmetric_root(correlation)
+    roots = [symmetric_root(item.correlation) for item in joint]
+    return np.stack([free[:, :, at] @ root for at, root in enumerate(roots)], axis=1)
 
 
-def _pictures(
-    visits: Sequence[ChannelSeries],
-    scores: FloatArray,
-    days: NDArray[np.int64],
-    lead: int,
-    calibration: Calibration,
-    before: int,
-    closed: str,
-) -> tuple[tuple[DayPaths, ...], FloatArray]:
-    """Daily and cumulative quantiles of the closed channel and of the total; draws of the anticipation."""
-    n = days.size
-    after = n - lead
-    daily = np.eye(n)
-    running = np.zeros((after, n))
-    for row in range(after):
-        running[row, lead : lead + row + 1] = 1.0
-    early = np.zeros((1, n))
-    early[0, :lead] = 1.0
-    windows = np.concatenate([daily, running, early])
-    lengths = np.concatenate([np.ones(n), np.arange(1, after + 1), [max(lead, 1)]]).astype(float)
-    widen = calibration.widen(lengths)
-    total = np.zeros((scores.shape[0], windows.shape[0]))
-    observed_total = np.zeros(windows.shape[0])
-    history = np.arange(max(0, before - HISTORY_IN_PICTURES), before, dtype=np.int64)
-    history_total = np.zeros(history.size)
-    pictures: list[DayPaths] = []
-    all_days = np.concatenate([history, days])
-    for index, one in enumerate(visits):
-        seen = windows * np.isfinite(one.values[days])
-        predicted: WindowSums = window_sums(one, days, seen)
-        draws = predicted.at_normal(scores[:, index : index + 1], widen)
-        came = seen @ np.nan_to_num(one.values[days])
-        total += draws
-        observed_total += came
-        history_total += one.values[history]
-        if one.channel == closed:
-            pictures.append(_picture(closed, all_days, one.values[all_days], draws, came, n, lead))
-    anticipation = total[:, -1] - observed_total[-1] if lead else np.empty(0)
-    whole = np.concatenate([history_total, observed_total[:n]])
-    pictures.append(_picture(None, all_days, whole, total, observed_total, n, lead))
-    return tuple(pictures), anticipation
+def _early(
+    baseline: Baseline, calibration: Calibration, cut: Stretches, came: FloatArray, closed: int, draws: int, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """Open - observed visits of all channels between announcement and D, shape [draw], and the open path there."""
+    paths = np.zeros((2, cut.lead, len(LEVELS)))
+    if not cut.lead:
+        return np.empty(0), paths
+    days = cut.days[: cut.lead]
+    windows = np.concatenate([np.ones((1, cut.lead)), np.eye(cut.lead)])
+    widen = calibration.widen(cut.step * windows.sum(axis=1))
+    scores = joint_scores(baseline.correlation, seed + 2, draws)
+    total, lost = np.zeros((draws, cut.lead)), np.zeros(draws)
+    for at, one in enumerate(baseline.series):
+        measured = np.isfinite(came[: cut.lead, at])
+        opened = window_sums(one, days, windows * measured).at_normal(scores[:, at : at + 1], widen)
+        lost += opened[:, 0] - float(np.nan_to_num(came[: cut.lead, at]).sum())
+        total += opened[:, 1:]
+        if at == closed:
+            paths[0] = np.quantile(opened[:, 1:], LEVELS, axis=0).T
+    paths[1] = np.quantile(total, LEVELS, axis=0).T
+    return lost, paths
 
 
-def _picture(
-    channel: str | None,
-    all_days: NDArray[np.int64],
-    observed: FloatArray,
-    draws: FloatArray,
-    came: FloatArray,
-    n: int,
-    lead: int,
-) -> DayPaths:
-    """Quantiles of one series from draws of its daily sums (first n) and running sums (next n - lead)."""
-    quantiles = np.quantile(draws, LEVELS, axis=0).T
-    open_path = np.full((all_days.size, len(LEVELS)), np.nan)
-    open_path[-n:] = quantiles[:n]
-    cumulative = np.full_like(open_path, np.nan)
-    cumulative[all_days.size - n + lead :] = quantiles[n : 2 * n - lead] - came[n : 2 * n - lead, None]
-    return DayPaths(channel, all_days, observed, open_path, cumulative)
+def _direct_total(baseline: Baseline, calibration: Calibration, cut: Stretches, came: FloatArray) -> FloatArray:
+    """Open visits of all channels together by a series of their sum, shape [horizon, 3]."""
+    values = np.array([one.values for one in baseline.series])
+    whole = np.where(np.isfinite(values).all(axis=0), np.nan_to_num(values).sum(axis=0), np.nan)
+    total = fit_channel("visits", None, whole, baseline.shop, cut.before)
+    windows = cut.sums() @ cut.windows()
+    seen = windows * np.isfinite(came).all(axis=1)
+    widen = calibration.widen(cut.step * np.array(cut.horizons, dtype=float))
+    return window_sums(total, cut.days, seen).at_normal(np.array([[-1.96], [0.0], [1.96]]), widen).T
 
 
-def _unseen_share(total: DayPaths, unseen: NDArray[np.bool_], lead: int, lengths: Sequence[int]) -> FloatArray:
-    """Share of the total's net loss on days of events never seen before, shape [horizon]."""
-    n = unseen.size
-    gap = (total.open_path[-n:, LEVELS.index(0.5)] - total.observed[-n:])[lead:]
-    gap = np.nan_to_num(gap)
-    late = unseen[lead:]
+def _unseen_share(own: ChannelSeries, cut: Stretches, came: FloatArray) -> FloatArray:
+    """Share of what the channel itself missed or won that falls on days of unseen events, shape [horizon]."""
+    days = cut.days[cut.lead :]
+    gap = np.abs(np.nan_to_num(expected_path(own, days) - came[cut.lead :]))
+    unseen = own.design.unseen(own.training)[days]
     shares = []
-    for length in lengths:
+    for length in cut.horizons:
         whole = float(gap[:length].sum())
-        part = float(gap[:length][late[:length]].sum())
-        shares.append(abs(part / whole) if whole else float(late[:length].any()))
+        shares.append(float(gap[:length][unseen[:length]].sum()) / whole if whole > 0 else 0.0)
     return np.array(shares)

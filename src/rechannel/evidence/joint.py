@@ -17,6 +17,8 @@ from rechannel.evidence.series import (
     fit_series,
     forecast,
     forecast_days,
+    geometric_sums,
+    joint_forecast,
     mean_path,
     posterior,
     scout_grid,
@@ -27,6 +29,15 @@ from rechannel.vocabulary.estimate import FloatArray
 
 DRAWS = 4096
 FEWEST_TRAINING_DAYS = 21
+SPAN = 28
+"""Days ahead at which errors of forecasts are held against each other."""
+ENOUGH_OF_SPAN = 0.7
+OVERLAP = 1.5
+"""Independent months per month of overlapping ones, of a second moment."""
+USUAL_CORRELATION, PRIOR_MONTHS = 0.35, 4.0
+"""Correlation of the errors of two channels of one shop before any data, and its weight in months of history."""
+CLIPPED = 3.5
+LEAST_EIGENVALUE = 0.02
 SMALLEST_SPREAD = 1e-4
 """Least innovation sd relative to the mean of a series: below it the prior of collinear columns is lost in rounding."""
 
@@ -205,14 +216,81 @@ def window_sums(series: ChannelSeries, days: NDArray[np.int64], windows: FloatAr
     columns = series.design.columns[days]
     path = mean_path(series.fit, columns, days)
     if not series.is_log:
-        prediction = forecast(series.fit, columns, days, windows)
-        centre = windows @ path
-        return WindowSums(centre, Forecast(prediction.location - centre, prediction.scale, prediction.df), False)
+        return _on_levels(windows @ path, forecast(series.fit, columns, days, windows))
+    total, weights = _shares(path, windows)
+    return _on_logs(series, days, path, total, weights, forecast(series.fit, columns, days, weights))
+
+
+@dataclass(frozen=True, slots=True)
+class JointSums:
+    """Sums over several windows of one series, and how they hang together.
+
+    Attributes
+    ----------
+    apart
+        Each window by itself.
+    covariance
+        Of every window with the first ones, in squared units of the metric, shape [window, base].
+    """
+
+    apart: WindowSums
+    covariance: FloatArray
+
+    @property
+    def correlation(self) -> FloatArray:
+        """Of the first windows, shape [base, base]."""
+        return correlation_of(self.covariance[: self.covariance.shape[1]])
+
+
+def correlation_of(covariance: FloatArray) -> FloatArray:
+    """A covariance as a correlation; what has no spread is correlated with nothing."""
+    sd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    scale = np.outer(sd, sd)
+    found = np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0)
+    np.fill_diagonal(found, 1.0)
+    return np.asarray(found)
+
+
+def expected_path(series: ChannelSeries, days: NDArray[np.int64]) -> FloatArray:
+    """What the series expects on coming days, in the unit of the metric and not below 0, shape [day]."""
+    path = mean_path(series.fit, series.design.columns[days], days)
+    return np.asarray(np.exp(path) if series.is_log else np.maximum(path, 0.0))
+
+
+def joint_sums(series: ChannelSeries, days: NDArray[np.int64], windows: FloatArray, base: int) -> JointSums:
+    """Predict sums over windows as `window_sums` does, with their covariance with the first `base` windows."""
+    columns = series.design.columns[days]
+    path = mean_path(series.fit, columns, days)
+    if not series.is_log:
+        found = joint_forecast(series.fit, columns, days, windows, base)
+        return JointSums(_on_levels(windows @ path, found.apart), found.covariance)
+    total, weights = _shares(path, windows)
+    found = joint_forecast(series.fit, columns, days, weights, base)
+    apart = _on_logs(series, days, path, total, weights, found.apart)
+    return JointSums(apart, total[:, None] * total[None, :base] * found.covariance)
+
+
+def _on_levels(centre: FloatArray, prediction: Forecast) -> WindowSums:
+    return WindowSums(centre, Forecast(prediction.location - centre, prediction.scale, prediction.df), False)
+
+
+def _shares(path: FloatArray, windows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Sums along the mean path of logs, shape [window], and each day's share of them, shape [window, day]."""
     level = np.exp(path)
     total = windows @ level
-    weights = windows * level / np.maximum(total, 1e-300)[:, None]
-    prediction = forecast(series.fit, columns, days, weights)
-    daily = forecast_days(series.fit, columns, days)
+    return total, windows * level / np.maximum(total, 1e-300)[:, None]
+
+
+def _on_logs(
+    series: ChannelSeries,
+    days: NDArray[np.int64],
+    path: FloatArray,
+    total: FloatArray,
+    weights: FloatArray,
+    prediction: Forecast,
+) -> WindowSums:
+    """Sums of exponentials from their mean logs: half the variance within the window is added."""
+    daily = forecast_days(series.fit, series.design.columns[days], days)
     daily_variance = daily.scale**2 * daily.df / (daily.df - 2)
     variance = prediction.scale**2 * prediction.df / (prediction.df - 2)
     curvature = 0.5 * (weights @ daily_variance - variance)
@@ -221,7 +299,7 @@ def window_sums(series: ChannelSeries, days: NDArray[np.int64], windows: FloatAr
 
 
 def shock_correlation(series: Sequence[ChannelSeries]) -> FloatArray:
-    """Correlation of the series' shocks, shape [series, series]; see `correlation_of`."""
+    """Correlation of the series' shocks, shape [series, series]; see `weekly_correlation`."""
     if len(series) == 1:
         return np.ones((1, 1))
     n = series[0].values.size
@@ -231,10 +309,10 @@ def shock_correlation(series: Sequence[ChannelSeries]) -> FloatArray:
         y = one.values[days]
         residual = smoothed_residuals(one.fit, np.log(y) if one.is_log else y, one.design.columns[days], days)
         shocks[row, days] = np.clip(residual, -6, 6)
-    return correlation_of(shocks)
+    return weekly_correlation(shocks)
 
 
-def correlation_of(shocks: FloatArray) -> FloatArray:
+def weekly_correlation(shocks: FloatArray) -> FloatArray:
     """Correlation of daily shocks, summed over weeks and shrunk towards none, shape [series, series].
 
     Weekly sums carry the slow common demand that window sums feel; the shrinkage weight is Schafer and Strimmer
@@ -273,12 +351,103 @@ def correlation_of(shocks: FloatArray) -> FloatArray:
     return np.asarray(shrunk)
 
 
+def error_correlation(series: Sequence[ChannelSeries]) -> FloatArray:
+    """Correlation of what the series' forecasts of the next four weeks miss, shape [series, series].
+
+    Read off every day of the history: the mean of the next `SPAN` days minus what level and AR state of that day say,
+    coefficients known. Shrunk towards one correlation for all pairs, and that towards `USUAL_CORRELATION`: channels of
+    a shop share its demand, and a history holds few independent months.
+    """
+    count = len(series)
+    if count == 1:
+        return np.ones((1, 1))
+    errors = np.array([_window_errors(one) for one in series])
+    known = np.isfinite(errors)
+    spread = np.array([_robust_spread(row) for row in errors])
+    standard = np.where(known & (spread > 0)[:, None], errors / np.where(spread > 0, spread, 1.0)[:, None], 0.0)
+    standard = np.clip(standard, -CLIPPED, CLIPPED)
+    both = known.astype(float) @ known.T.astype(float)
+    size = np.sqrt((standard**2) @ known.T.astype(float))
+    correlation = np.divide(standard @ standard.T, size * size.T, out=np.zeros((count, count)), where=size * size.T > 0)
+    months = OVERLAP * both / SPAN
+    off = ~np.eye(count, dtype=bool)
+    told = float(months[off].mean())
+    usual = (told * float(correlation[off].mean()) + PRIOR_MONTHS * USUAL_CORRELATION) / (told + PRIOR_MONTHS)
+    sampling = (1 - correlation**2) ** 2 / np.maximum(months, 1.0)
+    distance = float(((correlation - usual)[off] ** 2).sum())
+    shrink = min(1.0, float(sampling[off].sum()) / distance) if distance > 0 else 1.0
+    shrunk = (1 - shrink) * correlation + shrink * usual
+    np.fill_diagonal(shrunk, 1.0)
+    values, vectors = np.linalg.eigh(shrunk)
+    if values[0] < LEAST_EIGENVALUE:  # pairs measured on different days need not fit together
+        shrunk = (vectors * np.maximum(values, LEAST_EIGENVALUE)) @ vectors.T
+        scale = np.sqrt(np.diag(shrunk))
+        shrunk /= np.outer(scale, scale)
+    return np.asarray((shrunk + shrunk.T) / 2)
+
+
+def _window_errors(one: ChannelSeries) -> FloatArray:
+    """Mean of the next `SPAN` days less its forecast, on the fit scale, at every day; nan where unknown."""
+    days = np.flatnonzero(one.training)
+    n = one.values.size
+    errors = np.full(n, np.nan)
+    if days.size < 2 * SPAN:
+        return errors
+    best = int(np.argmax(one.fit.weight))
+    phi, q = float(one.fit.grid.phi[best]), float(one.fit.grid.q[best])
+    y = one.values[days]
+    residual = (np.log(y) if one.is_log else y) - one.design.columns[days] @ one.fit.coefficients[best]
+    first, last = int(days[0]), int(days[-1])
+    whole = np.interp(np.arange(first, last + 1), days, residual)
+    level, ar = states(whole, phi, q)
+    measured = np.zeros(whole.size)
+    measured[days - first] = 1.0
+    came = np.concatenate([[0.0], np.cumsum(measured * whole)])
+    counted = np.concatenate([[0.0], np.cumsum(measured)])
+    at = np.arange(SPAN, whole.size - SPAN)
+    number = counted[at + 1 + SPAN] - counted[at + 1]
+    mean = (came[at + 1 + SPAN] - came[at + 1]) / np.maximum(number, 1.0)
+    foreseen = level[at] + ar[at] * phi * (1 - phi**SPAN) / (1 - phi) / SPAN
+    good = (number >= ENOUGH_OF_SPAN * SPAN) & (measured[at] > 0)
+    errors[first + at[good]] = (mean - foreseen)[good]
+    return errors
+
+
+def _robust_spread(errors: FloatArray) -> float:
+    known = errors[np.isfinite(errors)]
+    return 1.4826 * float(np.median(np.abs(known))) if known.size else 0.0
+
+
+def states(path: FloatArray, phi: float, q: float) -> tuple[FloatArray, FloatArray]:
+    """Level and AR state that a day and the days before it tell, shapes [day]: the steady state of the Kalman filter.
+
+    With u = p (1 - phi), p the level's variance, the Riccati equation is u^2 + u q (1 + phi) = q.
+    """
+    u = (np.sqrt(q**2 * (1 + phi) ** 2 + 4 * q) - q * (1 + phi)) / 2
+    gain = (u + q) / (u * (1 - phi) + q + 1)
+    start = float(path[:SPAN].mean())
+    off = path - start
+    numerator = off.copy()
+    numerator[1:] -= (1 + phi) * off[:-1]
+    numerator[2:] += phi * off[:-2]
+    surprise = _decaying(numerator, 1 - gain * (1 - phi))
+    return np.cumsum(gain * surprise) + start, _decaying((1 - gain) * surprise, phi)
+
+
+def _decaying(path: FloatArray, ratio: float) -> FloatArray:
+    """Sum over i >= 0 of ratio**i times the value i places earlier, shape [day]."""
+    return geometric_sums(path[None, ::-1], ratio)[0, ::-1]
+
+
+def symmetric_root(correlation: FloatArray) -> FloatArray:
+    """The symmetric square root: eigenvectors alone turn freely where eigenvalues repeat, and with them every draw."""
+    values, vectors = np.linalg.eigh(correlation)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
+
+
 def joint_scores(correlation: FloatArray, seed: int, draws: int = DRAWS) -> FloatArray:
     """Standard normal scores with a given correlation, shape [draw, series]; antithetic pairs, so means are exact."""
     rng = np.random.default_rng(seed)
     half = rng.standard_normal((draws // 2, correlation.shape[0]))
-    values, vectors = np.linalg.eigh(correlation)
-    # the symmetric root: eigenvectors alone turn freely where eigenvalues repeat, and with them every draw
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    scores = np.concatenate([half, -half]) @ root
+    scores = np.concatenate([half, -half]) @ symmetric_root(correlation)
     return np.asarray(scores / scores.std(axis=0, keepdims=True))

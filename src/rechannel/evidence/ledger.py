@@ -250,7 +250,7 @@ def _measure(
         for at, one in enumerate(baseline.series)
         if one.channel == event.channel or np.isfinite(one.values[days.measured]).any()
     ]
-    series, correlation = [baseline.series[at] for at in there], baseline.correlation[np.ix_(there, there)]
+    series, correlation = [baseline.series[at] for at in there], baseline.shocks[np.ix_(there, there)]
     names = tuple(str(one.channel) for one in series)
     closed = names.index(event.channel)
     sums = [both_sides(one, days, before) for one in series]

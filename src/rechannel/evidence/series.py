@@ -373,6 +373,17 @@ def forecast(
     Forecast
         One matched t per window.
     """
+    location, variance, _, _ = _moments(fit, design, days, windows, observation_noise)
+    return matched_t(fit.weight, location, fit.rate[:, None] * variance, fit.df)
+
+
+def _moments(
+    fit: SeriesFit, design: FloatArray, days: NDArray[np.int64], windows: FloatArray, noise: bool = True
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Location and variance in units of s2 of each window, shape [point, window], and its loadings.
+
+    On the coefficients, shape [point, window, column], and on the last level, shape [point, window].
+    """
     ahead = (days - fit.last_day).astype(float)
     phi = fit.grid.phi
     by_level = windows.sum(axis=1)
@@ -388,11 +399,46 @@ def forecast(
         + by_level[None, :] * fit.level_at[:, None]
         + by_ar * (fit.last_y - fit.level_at)[:, None]
     )
-    variance = (np.matmul(loading, fit.factor) ** 2).sum(axis=2)
-    variance += (by_level[None, :] - by_ar) ** 2 * fit.level_variance[:, None]
-    if observation_noise:
+    gap = by_level[None, :] - by_ar
+    variance = (np.matmul(loading, fit.factor) ** 2).sum(axis=2) + gap**2 * fit.level_variance[:, None]
+    if noise:
         variance += _innovation_variance(fit, ahead, windows)
-    return matched_t(fit.weight, location, fit.rate[:, None] * variance, fit.df)
+    return location, variance, loading, gap
+
+
+@dataclass(frozen=True, slots=True)
+class JointForecast:
+    """Several windows together.
+
+    Attributes
+    ----------
+    apart
+        Each window by itself.
+    covariance
+        Shape [window, base]: of every window with the first ones.
+    """
+
+    apart: Forecast
+    covariance: FloatArray
+
+
+def joint_forecast(
+    fit: SeriesFit, design: FloatArray, days: NDArray[np.int64], windows: FloatArray, base: int
+) -> JointForecast:
+    """Predict weighted sums of coming days as `forecast` does, with their covariance with the first `base` windows."""
+    location, variance, loading, gap = _moments(fit, design, days, windows)
+    ahead = (days - fit.last_day).astype(float)
+    level, ar, position = _innovations(fit, ahead, windows)
+    by_kind = np.array([carried @ carried[:base].T for carried in ar])
+    moved = np.matmul(loading, fit.factor)
+    covariance = np.matmul(moved, moved[:, :base].transpose(0, 2, 1))
+    covariance += gap[:, :, None] * gap[:, None, :base] * fit.level_variance[:, None, None]
+    covariance += fit.grid.q[:, None, None] * (level @ level[:base].T) + by_kind[position]
+    of_point = fit.rate * max(fit.df, SMALLEST_DF) / (max(fit.df, SMALLEST_DF) - 2)
+    offset = location - fit.weight @ location
+    whole = np.einsum("p,pwb->wb", fit.weight * of_point, covariance)
+    whole += np.einsum("p,pw,pb->wb", fit.weight, offset, offset[:, :base])
+    return JointForecast(matched_t(fit.weight, location, fit.rate[:, None] * variance, fit.df), whole)
 
 
 def forecast_days(fit: SeriesFit, design: FloatArray, days: NDArray[np.int64]) -> Forecast:
@@ -418,20 +464,38 @@ def forecast_days(fit: SeriesFit, design: FloatArray, days: NDArray[np.int64]) -
 
 def _innovation_variance(fit: SeriesFit, ahead: FloatArray, windows: FloatArray) -> FloatArray:
     """Variance of the coming innovations in units of s2, shape [point, window]."""
+    level, ar, position = _innovations(fit, ahead, windows)
+    by_kind = np.array([(carried**2).sum(axis=1) for carried in ar])
+    return np.asarray(fit.grid.q[:, None] * (level**2).sum(axis=1)[None, :] + by_kind[position])
+
+
+def _innovations(
+    fit: SeriesFit, ahead: FloatArray, windows: FloatArray
+) -> tuple[FloatArray, list[FloatArray], NDArray[np.intp]]:
+    """What one coming innovation of the level, and of the AR at each phi, adds to each window.
+
+    Shapes [window, innovation]; days between the last observed one and the windows count as one innovation together.
+    Then the place of every grid point's phi.
+    """
     lead = int(ahead[0]) - 1
-    n_windows, n_days = windows.shape
     suffix = np.cumsum(windows[:, ::-1], axis=1)[:, ::-1]
-    level = (suffix**2).sum(axis=1) + lead * suffix[:, 0] ** 2
+    level = np.concatenate([suffix, np.sqrt(lead) * suffix[:, :1]], axis=1)
     kinds, position = np.unique(fit.grid.phi, return_inverse=True)
-    carried = np.zeros((kinds.size, n_windows))
-    total = np.zeros((kinds.size, n_windows))
-    for step in range(n_days - 1, -1, -1):
-        carried = windows[:, step] + kinds[:, None] * carried
-        total += carried**2
-    for _ in range(lead):
-        carried = kinds[:, None] * carried
-        total += carried**2
-    return np.asarray(fit.grid.q[:, None] * level[None, :] + total[position])
+    ar = []
+    for phi in kinds.tolist():
+        carried = geometric_sums(windows, phi)
+        early = np.sqrt(phi**2 * (1 - phi ** (2 * lead)) / (1 - phi**2))
+        ar.append(np.concatenate([carried, early * carried[:, :1]], axis=1))
+    return level, ar, position
+
+
+def geometric_sums(rows: FloatArray, ratio: float) -> FloatArray:
+    """Sum over i >= 0 of ratio**i times the value i places later, shape of `rows` [row, place], by doubling."""
+    total, shift = rows.copy(), 1
+    while shift < rows.shape[1] and ratio**shift > 1e-17:
+        total[:, :-shift] += ratio**shift * total[:, shift:].copy()
+        shift *= 2
+    return total
 
 
 def matched_t(weight: FloatArray, location: FloatArray, squared: FloatArray, df: float) -> Forecast:

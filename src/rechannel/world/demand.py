@@ -13,9 +13,9 @@ from rechannel.evidence.design import Design
 from rechannel.evidence.joint import (
     FEWEST_TRAINING_DAYS,
     ChannelSeries,
+    error_correlation,
     fit_channel,
     joint_scores,
-    shock_correlation,
     window_sums,
 )
 from rechannel.evidence.placebo import Calibration
@@ -134,7 +134,7 @@ class Demand:
         names: list[object] = list(self.shop_yields if isinstance(key, str) else self.yields)
         column = first + names.index(key)
         scores = self.yield_scores[:, column : column + 1]
-        return series.over(days, weights).at_normal(scores, np.ones(weights.shape[0]))
+        return np.maximum(series.over(days, weights).at_normal(scores, np.ones(weights.shape[0])), 0.0)
 
 
 def forecast_demand(
@@ -211,7 +211,7 @@ def forecast_demand(
             if one is not None:
                 shop_yields[metric] = one
     group = [own] if rest is None else [own, rest]
-    scores = joint_scores(shock_correlation(group), seed, draws)
+    scores = joint_scores(error_correlation(group), seed, draws)
     count = len(yields) + len(shop_yields)
     yield_scores = joint_scores(np.eye(max(count, 1)), seed + 1, draws)
     return Demand(own, rest, yields, shop_yields, scores, yield_scores, calibration, before, start)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rechannel.answers.answer import Provenance, Timeline
+from rechannel.answers.order import public_answers
 from rechannel.case import Case, new_case, open_case
 from rechannel.report import publish, render
 from rechannel.report.blocks import Reader
@@ -46,7 +47,7 @@ class Seen(HTMLParser):
 
 def page(case: Case, language: str) -> str:
     stamp = Provenance("0.1.0", 7, "ab" * 32, "2025-11-23T09:30:00+00:00")
-    answers = [replace(answer, provenance=stamp) for answer in case._public_answers()]
+    answers = [replace(answer, provenance=stamp) for answer in public_answers(case)]
     return publish.page(answers, case.facts(), language, LANGUAGES)
 
 
