@@ -89,7 +89,7 @@ def test_an_interrupted_run_leaves_nothing(case: Path, monkeypatch: pytest.Monke
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rechannel.case.write_report", stopped)
+    monkeypatch.setattr("rechannel.case.write_run", stopped)
     assert run(["run", str(case)]) == 130
     assert sorted(path.name for path in (case / "runs").iterdir()) == before
 
