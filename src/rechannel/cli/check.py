@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import numpy as np
 
 from rechannel.case import Case
 from rechannel.cli.terminal import aligned, columns, language, put_json, say, say_faults, wrapped
@@ -28,7 +29,7 @@ def check(case: Path, json_file: str | None, accept: Sequence[str]) -> int:
     say_faults(faults)
     say_tables(opened)
     asked = Case(opened)
-    counted = not asked.is_public and "visits" in asked.panel.values
+    counted = not asked.is_public and bool(np.isfinite(asked.panel.values["visits"]).any())
     found = asked.audit() if counted else Audit((), 0)
     chosen = _chosen(found.oddities, accept)
     if not asked.is_public:
