@@ -1,4 +1,4 @@
-"""Run the long series, write `benchmarks/results/*.json`: `python -m benchmarks [null|panels|twins|ranks|page] ...`."""
+"""Run the long series, write `benchmarks/results/*.json`: `python -m benchmarks [null|panels|twins|ranks|door|page] ...`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import null_series, page, placebo_panels, twins, world_ranks
+from benchmarks import door_audit, null_series, page, placebo_panels, twins, world_ranks
 
 RESULTS = Path(__file__).parent / "results"
 SERIES_PER_CELL = 1000
 PANELS_PER_FAMILY = 120
 TWINS = 30
 RANK_RUNS = 300
+MARKETS_PER_KIND, SHOPS_PER_FAMILY = 4, 8
 PAGE_ONLY = "page"
 
 
@@ -59,11 +60,16 @@ def ranks() -> dict[str, object]:
     return world_ranks.run(RANK_RUNS)
 
 
+def door() -> dict[str, object]:
+    return door_audit.run(MARKETS_PER_KIND, SHOPS_PER_FAMILY)
+
+
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "null": null,
     "panels": panels,
     "twins": twin_closures,
     "ranks": ranks,
+    "door": door,
 }
 
 
