@@ -15,7 +15,18 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import door_cases, imports, journeys, kills, null_series, page, placebo_panels, twins, world_ranks
+from benchmarks import (
+    door_audit,
+    door_cases,
+    imports,
+    journeys,
+    kills,
+    null_series,
+    page,
+    placebo_panels,
+    twins,
+    world_ranks,
+)
 
 RESULTS = Path(__file__).parent / "results"
 SERIES_PER_CELL = 1000
@@ -24,6 +35,7 @@ TWINS = 30
 RANK_RUNS = 300
 KILLS = 500
 DOOR_CASES = 10_000
+MARKETS_PER_KIND, SHOPS_PER_FAMILY = 4, 8
 PAGE_ONLY = "page"
 
 
@@ -73,6 +85,10 @@ def journey_logs() -> dict[str, object]:
     return journeys.run()
 
 
+def audit_and_watch() -> dict[str, object]:
+    return door_audit.run(MARKETS_PER_KIND, SHOPS_PER_FAMILY)
+
+
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "null": null,
     "panels": panels,
@@ -82,6 +98,7 @@ SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "door": door,
     "imports": imports.run,
     "journeys": journey_logs,
+    "audit": audit_and_watch,
 }
 
 

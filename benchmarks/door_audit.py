@@ -33,6 +33,8 @@ from rechannel.tables.calendar import read_events
 from rechannel.tables.panel import Panel, build_panel
 
 FIRST_SEED = 5000
+DAYS = 270
+"""Days watched."""
 LARGE = 0.05
 """Share of visits from which a channel's outages count for the bar."""
 
@@ -77,7 +79,7 @@ def _touch(first: date, last: date, plant: Plant) -> bool:
     return first <= plant.last + near and last >= plant.first - near
 
 
-def watched_lab(task: tuple[str, int]) -> WatchRecord | None:
+def watched_lab(task: tuple[str, int], days: int = DAYS) -> WatchRecord | None:
     """One made market of the lab, watched; its logged and hidden events raise alarms by right."""
     kind, seed = task
     spec = smaller(draw_spec(kind, seed), CUSTOMERS)
@@ -90,10 +92,10 @@ def watched_lab(task: tuple[str, int]) -> WatchRecord | None:
         if row.kind not in ("holiday", "promo") and not (row.kind == "other" and row.logged)
         for name in (row.channels or spec.channels)
     ]
-    return watch_shop(kind, build_panel(tables["daily"]), read_events(tables["events"]), quiet, seed=seed)
+    return watch_shop(kind, build_panel(tables["daily"]), read_events(tables["events"]), quiet, days=days, seed=seed)
 
 
-def watched_family(task: tuple[Family, int]) -> WatchRecord | None:
+def watched_family(task: tuple[Family, int], days: int = DAYS) -> WatchRecord | None:
     """One shop of the second generator, watched."""
     family, number = task
     shop = make_shop(family, number)
@@ -101,7 +103,7 @@ def watched_family(task: tuple[Family, int]) -> WatchRecord | None:
     if family == "level_break":  # one channel, not named, jumps a year before the day asked about
         day = shop.on - timedelta(days=365)
         quiet = [(name, day, day) for name in shop.panel.channels]
-    return watch_shop(family, shop.panel, shop.events, quiet, seed=number)
+    return watch_shop(family, shop.panel, shop.events, quiet, days=days, seed=number)
 
 
 def lab_tasks(per_kind: int) -> list[tuple[str, int, str]]:

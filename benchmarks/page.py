@@ -223,6 +223,39 @@ def _cell(cell: Mapping[str, Any] | None) -> str:
     return f"{cell['cpu_seconds']:.2f} ({cell['peak_mb']:,})"
 
 
+def audit_part(record: Mapping[str, Any]) -> str:
+    """What audit and watch saw of what was planted, on two generators."""
+    result = record["result"]
+    names = {"lab": "made markets", "families": "second generator"}
+    planted = list(dict.fromkeys(name for side in names for name in result["found"][side]))
+    seen = table(
+        ["planted", *(f"{names[side]}: found" for side in names)],
+        [[name, *(_of(result["found"][side].get(name)) for side in names)] for name in planted],
+    )
+    labelled = []
+    for side in names:
+        for kind, row in result["false_rows"][side].items():
+            name = f"**all {names[side]}**" if kind == "all" else kind
+            labelled.append([name, f"{row['channel_years']:.0f}", str(row["rows"]), f"{row['per_year']:.3f}"])
+    false = table(["audit: kind of shop", "channel-years", "false rows", "per channel-year"], labelled)
+    watched = []
+    for side in names:
+        for kind, row in result["watch"][side].items():
+            name = f"**all {names[side]}**" if kind == "all" else kind
+            delays = [
+                f"{row[f'median_{lost}']:.0f} ({100 * row[f'within_4_{lost}']:.0f} % within 4)"
+                for lost in ("0.3", "0.5", "1")
+            ]
+            watched.append([name, f"{row['channel_years']:.0f}", str(row["alarms"]), f"{row['per_year']:.3f}", *delays])
+    header = ["watch: kind of shop", "channel-years", "false alarms", "per channel-year"]
+    header += [f"median days, {share} lost" for share in ("30 %", "50 %", "all")]
+    return f"{seen}\n\n{false}\n\n{table(header, watched)}\n\n{measured_on(record)}"
+
+
+def _of(row: Mapping[str, int] | None) -> str:
+    return "" if row is None else f"{row['found']} of {row['planted']}"
+
+
 PARTS = {
     "null": null_part,
     "panels": panels_part,
@@ -232,6 +265,7 @@ PARTS = {
     "door": door_part,
     "imports": imports_part,
     "journeys": journeys_part,
+    "audit": audit_part,
 }
 
 

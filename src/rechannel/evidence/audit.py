@@ -6,23 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit
 
 from rechannel.evidence.cause import open_books, whole_shop
-from rechannel.evidence.falls import SMALLEST_TOLD, endings, falls_and_bursts
+from rechannel.evidence.falls import endings, falls_and_bursts
+from rechannel.evidence.inmarkets import watch_markets, with_markets
 from rechannel.evidence.oddity import Oddity, explained
 from rechannel.evidence.recount import recounted, watch_shop
 from rechannel.evidence.relabelled import Relabelling, find_relabelled
 from rechannel.evidence.rhythm import ClockMove, clock_moves, day_move, overlap, weekly_runs
-from rechannel.evidence.shifts import PROPOSED, Shift, find_shifts, joined
-from rechannel.evidence.watched import Span, Watched, stacked, watch_counts
+from rechannel.evidence.shifts import find_shifts, joined
+from rechannel.evidence.watched import Span, stacked, watch_counts
 from rechannel.tables.calendar import Event
 from rechannel.tables.clock import DailyRound
-from rechannel.tables.panel import GONE_DAYS, DateArray, Panel, to_date
-from rechannel.vocabulary.channel import ALL_MARKETS, EventKind
+from rechannel.tables.panel import DateArray, Panel, to_date
+from rechannel.vocabulary.channel import ALL_MARKETS
 
-MOST_MARKET_SERIES = 120
-"""Channels of single markets that are searched, the largest first."""
 SAME_DAYS = 2
 RELABEL_CODES = {"split": "RC612", "renamed": "RC613", "merged": "RC614"}
 
@@ -67,7 +65,7 @@ def audit(panel: Panel, events: Sequence[Event], touches: DailyRound | None = No
     channels = watch_counts(visits[:, None, :], panel.channels, (ALL_MARKETS,), span)
     books = open_books(panel, channels.calendar[:, 0], span)
     shop = watch_shop(panel, books, span)
-    markets, unsearched = _watch_markets(panel, span)
+    markets, unsearched = watch_markets(panel, span)
     groups = stacked([channels, *shop, *markets])
     searched = find_shifts(groups, [True, *(False for _ in shop), *(True for _ in panel.markets if markets)])
     shifts = list(joined(searched.shifts))
@@ -81,7 +79,7 @@ def audit(panel: Panel, events: Sequence[Event], touches: DailyRound | None = No
     found += falls_and_bursts(panel, books, own)
     found += endings(panel, books, [*known, *((one.series, one.first) for one in own)])
     found = _with_shop(recounted(panel, books, of_shop), found)
-    found += _of_markets(panel, in_markets, found)
+    found = with_markets(panel, in_markets, found)
     if panel.cadence == "daily":
         found += _rhythms(panel, touches)
     told = [one for one in found if not _is_explained(events, one)]
@@ -94,8 +92,8 @@ def _near(channel: int, step: int, known: Sequence[tuple[int, int]]) -> bool:
 
 def _is_explained(events: Sequence[Event], one: Oddity) -> bool:
     """Whether `events` tells of it: of its channel, or of the channels that its own rows name."""
-    named = {row.channel for row in one.rows} or {one.channel}
-    if not one.rows:
+    named = {row.channel for row in one.rows}
+    if not named:
         return False
     if named == {None}:  # a ratio of the shop shifts when a channel of another ratio closes or opens
         lasting = [replace(event, channel=None) for event in events if event.kind in ("closure", "opening", "move")]
@@ -128,44 +126,6 @@ def _with_shop(of_shop: list[Oddity], found: Sequence[Oddity]) -> list[Oddity]:
         if not (one.others and same):
             out = [other for other in out if other not in same]
             out.append(one)
-    return out
-
-
-def _watch_markets(panel: Panel, span: Span) -> tuple[list[Watched], int]:
-    """Visits of the largest channels of single markets; nothing for a shop of one market."""
-    if len(panel.markets) == 1:
-        return [], 0
-    visits = panel.values["visits"].copy()
-    size = np.nan_to_num(visits).sum(axis=0)
-    rank = np.argsort(np.argsort(-size.ravel())).reshape(size.shape)
-    small = rank >= MOST_MARKET_SERIES
-    visits[:, small] = np.nan
-    return [watch_counts(visits, panel.channels, panel.markets, span)], int((small & (size > 0)).sum())
-
-
-def _of_markets(panel: Panel, shifts: Sequence[Shift], found: Sequence[Oddity]) -> list[Oddity]:
-    """Falls of a channel in one market that its sum over markets does not show."""
-    out = []
-    # an incident of one market is as much rarer as there are markets
-    rarer = float(np.log(len(panel.markets)))
-    for one in shifts:
-        if one.lost < SMALLEST_TOLD or one.alone <= 0 or expit(one.log_odds - rarer) < PROPOSED:
-            continue
-        channel, market = panel.channels[one.series], panel.markets[one.group]
-        last = len(panel.dates) - 1 if one.last is None else one.last
-        first_day, last_day = to_date(panel.dates[one.first]), to_date(panel.dates[last])
-        if any(
-            other.channel in (None, channel) and other.first <= last_day and other.last >= first_day for other in found
-        ):
-            continue
-        lasting = one.last is None and (len(panel.dates) - one.first) >= 2 * GONE_DAYS
-        kind: EventKind = "outage" if not lasting else "closure" if one.lost >= 0.97 else "demotion"
-        code = {"outage": "RC600", "demotion": "RC603", "closure": "RC604"}[kind]
-        severity = None if kind == "closure" else round(one.lost, 2)
-        row = Event(kind, first_day, last_day, channel, market, severity, f"audit {code} {first_day.isoformat()}")
-        out.append(
-            Oddity(code, channel, first_day, last_day, one.lost, float(expit(one.log_odds - rarer)), (row,), market)
-        )
     return out
 
 

@@ -19,6 +19,8 @@ FOLLOWS = np.linspace(0.4, 1.1, 8)
 """How far the channel's orders follow its visits when these really change, relative to them."""
 STAYS = np.linspace(0.05, 0.95, 7)
 """Share of really lost visits or orders that other channels win."""
+SURE = 0.8
+"""Probability from which a change of counting is told as one."""
 SPEAKS = 1.0
 """Log odds from which a witness is named."""
 SHUT = 0.97
@@ -70,6 +72,13 @@ class Cause:
 
     counting: float
     reasons: tuple[str, ...]
+
+    @property
+    def only_counted(self) -> bool:
+        """Whether it is sure enough, and orders or silence everywhere say so, that only the count changed."""
+        witnesses = {"orders_still", "shop_orders_still"} & set(self.reasons)
+        silence = {"all_at_once", "zeros"} <= set(self.reasons)
+        return self.counting >= SURE and (bool(witnesses) or silence)
 
 
 def whole_shop(panel: Panel, metric: Metric) -> FloatArray | None:
@@ -148,12 +157,12 @@ def cause_of(books: Books, channel: int, first: int, last: int | None, lost: flo
     return _with_zeros(odds, books.visits[first : first + length, channel], lost, reasons)
 
 
-def cause_of_all(books: Books, first: int, lost: float) -> Cause:
-    """The same for a fall of all channels at once that is still on: the shop's orders fall along, or do not."""
-    length = min(BASE_STEPS, len(books.total_visits) - first)
+def cause_of_all(books: Books, first: int, last: int | None, lost: float) -> Cause:
+    """The same for a fall of all channels at once: the shop's orders fall along, or do not."""
+    length = min(BASE_STEPS, len(books.total_visits) - first) if last is None else last - first + 1
     shop = None
     if books.total_results is not None:
-        shop = contrast(books.total_results, books.results_calendar, first, length)
+        shop = contrast(books.total_results, books.results_calendar, first, length, after=last is not None)
     if shop is None:
         return _with_zeros(0.0, books.total_visits[first : first + length], lost, ["all_at_once", "no_orders"])
     really = shop.log_density(_changed(shop, FOLLOWS * lost))

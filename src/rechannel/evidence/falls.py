@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rechannel.evidence.cause import SHUT, Books, cause_of
+from rechannel.evidence.cause import SHUT, Books, cause_of, cause_of_all
 from rechannel.evidence.contrast import BASE_STEPS, contrast
 from rechannel.evidence.oddity import Oddity
 from rechannel.evidence.relabelled import ended_on
@@ -16,14 +16,12 @@ from rechannel.tables.calendar import Event
 from rechannel.tables.panel import GONE_DAYS, Panel, to_date
 from rechannel.vocabulary.channel import EventKind
 
-SURE = 0.8
-"""Probability from which a change of counting is told as one."""
 BUSY = 5.0
 """Visits a day of a channel whose end is told."""
 TOGETHER = 0.6
 """Share of the shop's visits whose channels fall on the same days: then it is the shop that fell."""
-SMALLEST_TOLD = 0.15
-"""Least share of visits lost, as the days themselves say it, of a fall that is told."""
+SMALLEST_LASTING, SMALLEST_FOR_DAYS = 0.15, 0.2
+"""Least share of visits lost, as the days themselves say it, of a fall that is told: one that stays, one that ends."""
 BURST = 0.5
 """Least gain of visits that is looked at as a burst."""
 MILD = 0.5
@@ -48,12 +46,12 @@ def falls_and_bursts(panel: Panel, books: Books, shifts: Sequence[Shift]) -> lis
     counted: list[tuple[Shift, Oddity]] = []
     for one in falls:
         oddity = _fall(panel, books, one, rises)
-        if oddity.size < SMALLEST_TOLD:
+        if oddity.size < (SMALLEST_LASTING if one.last is None else SMALLEST_FOR_DAYS):
             continue
         (counted.append((one, oddity)) if oddity.code == "RC607" else found.append(oddity))
-    for one in rises:
+    for one in (rise for rise in rises if rise.alone > 0):
         cause = cause_of(books, one.series, one.first, one.last, one.lost)
-        if cause.counting < SURE:
+        if not cause.only_counted:
             continue
         if one.last is None:
             counted.append((one, _recounted(panel, books, one, cause.counting)))
@@ -100,11 +98,11 @@ def _fall(panel: Panel, books: Books, one: Shift, rises: Sequence[Shift]) -> Odd
     counting = one.probability * cause.counting
     going_on = len(panel.dates) - one.first
     if one.last is not None or going_on * _step(panel) < 2 * GONE_DAYS:
-        if cause.counting >= SURE:
+        if cause.only_counted:
             return _oddity(panel, one, "RC608", size, counting, [_row(panel, "other", one, None, "RC608")])
         code = "RC621" if one.last is None else "RC601" if size >= SHUT else "RC600"
         return _oddity(panel, one, code, size, one.probability, [_row(panel, "outage", one, size, code)])
-    if cause.counting >= SURE:
+    if cause.only_counted:
         return _recounted(panel, books, one, counting)
     back = _returned(books, one, rises)
     shut = size >= SHUT
@@ -175,7 +173,10 @@ def _grouped(counted: Sequence[tuple[Shift, Oddity]]) -> list[Oddity]:
 
 
 def _all_at_once(panel: Panel, books: Books, falls: Sequence[Shift]) -> tuple[list[Oddity], list[Shift]]:
-    """Falls of most of the shop on the same days as one, and the falls that are left."""
+    """Falls of most of the shop on the same days as one, and the falls that are left.
+
+    What takes the shop's orders along, and leaves some visits, is demand and no finding.
+    """
     left, out = list(falls), []
     weight = np.nan_to_num(books.visits).sum(axis=0)
     for lead in sorted(falls, key=lambda one: (one.last or len(panel.dates)) - one.first):
@@ -191,6 +192,8 @@ def _all_at_once(panel: Panel, books: Books, falls: Sequence[Shift]) -> tuple[li
         size = float(
             np.average([lost_share(books, one) for one in group], weights=[weight[one.series] for one in group])
         )
+        if size < SHUT and not cause_of_all(books, lead.first, lead.last, size).only_counted:
+            continue
         first, last = _days(panel, lead.first, lead.last)
         ends = to_date(panel.dates[first]), to_date(panel.dates[last])
         note = f"audit RC602 {ends[0].isoformat()}"

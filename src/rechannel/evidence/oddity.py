@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any  # JSON of the record
 
-from rechannel.tables.calendar import EXITS, Event
+from rechannel.evidence.design import DISTURBING, STEPPING, is_lasting
+from rechannel.tables.calendar import Event
 from rechannel.vocabulary.channel import Channel, name_of
 from rechannel.vocabulary.numbers import RANGE, day, percent
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
@@ -17,7 +18,8 @@ AROUND = 3
 """Days by which a logged date may be off and still explain a finding."""
 SETTLES = 14
 """Days after a logged lasting event in which its channel may still shift."""
-SAID = ("outage", "closure", "demotion", "test", "opening", "move", "measurement_break")
+STAYS = (*STEPPING, "measurement_break")
+SAID = (*DISTURBING, *STAYS)
 """Kinds that explain a shift of every channel when they name none."""
 
 
@@ -135,9 +137,9 @@ def explained(events: Sequence[Event], channel: str | None, market: str | None, 
     """Whether `events` already tells of a shift of this channel in these days.
 
     A row that names the channel explains it whatever its kind; one that names none does when its kind shuts, opens or
-    recounts. A lasting row explains the two weeks after its start, and an announcement the days until then.
+    recounts. A row of something that stays explains two weeks from its start on, and the days since its announcement.
     """
-    told = {event.channel: event.start for event in events if event.kind == "announcement"}
+    announced = {event.channel: event.start for event in events if event.kind == "announcement"}
     for event in events:
         if event.kind == "announcement" or event.channel not in (None, channel):
             continue
@@ -146,13 +148,9 @@ def explained(events: Sequence[Event], channel: str | None, market: str | None, 
         if event.channel is None and event.kind not in SAID:
             continue
         start, end = event.start - timedelta(days=AROUND), event.end + timedelta(days=AROUND)
-        lasting = event.kind in (*EXITS, "opening", "move", "measurement_break") or event.days > 2 * SETTLES
-        if lasting:
+        if is_lasting(event) or event.kind in STAYS:
+            start = min(start, announced.get(event.channel, start))
             end = event.start + timedelta(days=SETTLES)
-            known = told.get(event.channel)
-            start = min(start, known) if known is not None and known < event.start else start
-            if event.kind in EXITS and 1 < event.days <= 2 * SETTLES:
-                end = event.end + timedelta(days=AROUND)
         if first <= end and last >= start:
             return True
     return False

@@ -25,9 +25,11 @@ COMMON_FADE = 0.05
 """Share of a common move that passes into the levels each step: what stays for a month is no longer a common move."""
 OWN_REACTION = 0.5
 """Sd of a channel's own reaction to a common move, relative to it."""
+CLEARLY_COMMON = 3.0
+"""A common move of this many usual ones is half as certain to be everybody's as one that is much larger."""
 START_VARIANCE = 0.25
-RESET_VARIANCE = 1.0
-"""Variance of the level at the start of a series, and added where it is known to have shifted."""
+RESET_VARIANCE = 25.0
+"""Variance of the level at the start of a series, and added where it is known to have shifted: to nothing at worst."""
 _MOODS = ((0.0, 0.0), (0.5, 0.4), (0.5, 0.9), (0.8, 0.4), (0.8, 0.9), (0.93, 0.4), (0.93, 0.9))
 _WALKS = (1e-5, 3e-4, 3e-3, 3e-2)
 _SCALES = (0.12, 0.25, 0.4, 0.6, 0.85, 1.2)
@@ -52,6 +54,28 @@ class Noise:
     mood: FloatArray
     walk: FloatArray
     white: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """How a series takes part in the common moves of its group; fields of shape [group, series].
+
+    Attributes
+    ----------
+    part
+        How much of an everyday common move is the series' own, too; others' noise makes it less than 1.
+    usual
+        Sd of everyday common moves. One that is much larger is no noise of the others: the series takes part in full.
+    """
+
+    part: FloatArray
+    usual: FloatArray
+
+    def in_move(self, moved: FloatArray) -> FloatArray:
+        """The part of a common move of this size; 0 where the series takes no part at all."""
+        size = (moved / self.usual) ** 2
+        whole = self.part + (1 - self.part) * size / (size + CLEARLY_COMMON**2)
+        return np.where(self.part > 0, whole, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +122,7 @@ def one_step(
     noise: Noise,
     *,
     reset: NDArray[np.bool_] | None = None,
-    beside: FloatArray | None = None,
+    beside: Shared | None = None,
 ) -> OneStep:
     """Forecast every step of every series from the steps before it.
 
@@ -113,7 +137,7 @@ def one_step(
     reset
         Steps on which the level is known to have shifted, same shape as `values`.
     beside
-        How much of the common move of its group each series takes part in, shape [group, series]; None = each alone.
+        How the series share the common moves of their groups; None = each alone.
 
     Notes
     -----
@@ -170,7 +194,7 @@ def _walk_through(
     extra: FloatArray,
     noise: Noise,
     reset: NDArray[np.bool_] | None,
-    beside: FloatArray | None,
+    beside: Shared | None,
     kept: OneStep | None,
 ) -> FloatArray:
     """The pass itself; log likelihood of each series under t errors, and all steps in `kept` when it is given."""
@@ -198,8 +222,9 @@ def _walk_through(
         if beside is not None:
             moved, spread = _common(error, variance, here)
             slow = slow + COMMON_FADE * (moved - slow)
-            common = beside * (moved - slow)
-            common_variance = beside**2 * spread + (OWN_REACTION * common) ** 2
+            part = beside.in_move(moved - slow)
+            common = part * (moved - slow)
+            common_variance = part**2 * spread + (OWN_REACTION * common) ** 2
             error, variance = error - common, variance + common_variance
         squares = error * error / variance
         weight = np.minimum((WEIGHT_DF + 1) / (WEIGHT_DF + squares), 1.0) * here
@@ -248,19 +273,28 @@ def _common(error: FloatArray, variance: FloatArray, here: NDArray[np.bool_]) ->
     return (weighted.sum(axis=-1, keepdims=True) - weighted) / others, 1 / others
 
 
-def shared_part(alone: OneStep, beside: OneStep) -> FloatArray:
-    """How much of the common move each series takes part in: least squares of its own errors, within 0 and 1.5.
+def fit_shared(alone: OneStep, full: OneStep, together: NDArray[np.bool_]) -> Shared:
+    """How each series shares common moves: least squares of its own errors on them, within 0.05 and 1.
 
     Parameters
     ----------
     alone
         A pass of each series alone.
-    beside
-        A pass with a first guess of the part, whose common moves are used.
+    full
+        A pass in which each takes part in full, whose common moves are used.
+    together
+        Which series share anything at all, shape [group, series].
     """
-    moved = np.where(np.isfinite(alone.error), beside.common, 0.0)
+    moved = np.where(np.isfinite(alone.error), full.common, 0.0)
     own = np.clip(np.nan_to_num(alone.error), -2 * COMMON_SD, 2 * COMMON_SD)
-    return np.asarray(np.clip((own * moved).sum(axis=0) / ((moved**2).sum(axis=0) + 1e-9), 0.0, 1.5))
+    part = np.clip((own * moved).sum(axis=0) / ((moved**2).sum(axis=0) + 1e-9), 0.05, 1.0)
+    usual = 1.4826 * np.median(np.abs(full.common), axis=0) + 1e-3
+    return Shared(np.where(together, part, 0.0), usual)
+
+
+def in_full(together: NDArray[np.bool_]) -> Shared:
+    """Every series that shares takes part in full."""
+    return Shared(together.astype(np.float64), np.ones(together.shape))
 
 
 def fit_tail(standard: FloatArray) -> Tail:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from scipy.special import logsumexp
@@ -19,15 +19,27 @@ from rechannel.tables.panel import Panel, to_date
 from rechannel.vocabulary.channel import ALL_MARKETS, EventKind
 from rechannel.vocabulary.estimate import FloatArray
 
-Side = Literal["visits", "results", "both"]
-SIDE_PRIOR = {"visits": 0.4, "results": 0.3, "both": 0.3}
-"""Prior of which side of orders per visit moved when the ratio shifted: only visits, only orders, or both."""
+Side = Literal["visits", "results", "demand", "both"]
+SIDES: tuple[Side, ...] = get_args(Side)
+RANGE_OF_SHIFTS = 4.0
+"""Width of the log of a shift whose size is not known: from a twentieth to nearly three times."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prior:
+    """Chance of each side when one series of the shop shifted, in the order of `SIDES`, and how far orders follow
+    visits when demand moved."""
+
+    chances: tuple[float, float, float, float]
+    follow: FloatArray
+
+
+RATIO_SHIFTED = _Prior((0.35, 0.3, 0.15, 0.2), np.linspace(0.4, 0.9, 6))
+VISITS_SHIFTED = _Prior((0.3, 0.0, 0.65, 0.05), np.linspace(0.6, 1.2, 7))
 SURE = 0.7
 NEAR = 2
 CLEARLY = 2.0
 """Log odds from which a channel clearly takes no part in a shift of the shop."""
-BETWEEN = np.linspace(-1.0, 2.0, 25)
-"""Shares of the ratio's shift that visits carry when both moved."""
 SMALLEST_LASTING, SMALLEST_FOR_DAYS = 0.1, 0.2
 """Least shift of a ratio that is told: one that stays, and one that ends (conversion has its good and bad weeks)."""
 
@@ -74,12 +86,11 @@ def recounted(panel: Panel, books: Books, shifts: Sequence[Shift]) -> list[Oddit
             if one.last is None and one.series > 0:
                 found.append(_oddity(panel, one, "RC610", one.lost, one.probability))
             continue
-        ratio = one.lost if one.group == 1 else 1 - 1 / (1 - min(one.lost, SHUT))
         length = min(BASE_STEPS, len(panel.dates) - one.first) if one.last is None else one.last - one.first + 1
-        side, sure = _side(books, replace(one, lost=ratio), length)
+        side, sure, size = _side(books, one, length)
         least = SMALLEST_LASTING if one.last is None else SMALLEST_FOR_DAYS
-        if sure >= SURE and side != "both" and abs(one.lost) >= least:
-            found.append(_told(panel, books, replace(one, lost=ratio), side, one.probability * sure, length))
+        if sure >= SURE and side in ("visits", "results") and abs(size) >= least:
+            found.append(_told(panel, books, one, side, one.probability * sure, size, length))
             looked.append(one.first)
     return found
 
@@ -95,34 +106,36 @@ def _nothing_left(panel: Panel, one: Shift) -> Oddity:
     return Oddity("RC602", None, first, last, 1.0, one.probability, (row,))
 
 
-def _side(books: Books, one: Shift, length: int) -> tuple[Side, float]:
-    """Which side moved, and how sure that is."""
+def _side(books: Books, one: Shift, length: int) -> tuple[Side, float, float]:
+    """Which side moved, how sure that is, and the share that it lost (below 0 = gained)."""
     if books.total_results is None:
-        return "both", 1.0
+        return "both", 1.0, 0.0
     ended = one.last is not None
     visits = contrast(books.total_visits, books.visits_calendar, one.first, length, after=ended)
     results = contrast(books.total_results, books.results_calendar, one.first, length, after=ended)
     if visits is None or results is None:
-        return "both", 1.0
-    shift = float(np.log1p(-min(one.lost, 0.97)))
-    terms = {
-        "visits": float(visits.log_density(-shift) + results.log_density(0.0)),
-        "results": float(visits.log_density(0.0) + results.log_density(shift)),
-        "both": float(
-            logsumexp(visits.log_density(-BETWEEN * shift) + results.log_density((1 - BETWEEN) * shift))
-            - np.log(BETWEEN.size)
-        ),
-    }
-    odds = {side: terms[side] + np.log(SIDE_PRIOR[side]) for side in terms}
-    sides: tuple[Side, ...] = ("visits", "results", "both")
-    best = max(sides, key=lambda side: odds[side])
-    return best, float(np.exp(odds[best] - logsumexp(list(odds.values()))))
+        return "both", 1.0, 0.0
+    prior = RATIO_SHIFTED if one.group == 1 else VISITS_SHIFTED
+    following = results.log_density(prior.follow * visits.log_ratio)
+    terms = np.array(
+        [
+            float(results.log_density(0.0)),
+            float(visits.log_density(0.0)),
+            float(logsumexp(following) - np.log(following.size)),
+            -np.log(RANGE_OF_SHIFTS),
+        ]
+    )
+    with np.errstate(divide="ignore"):
+        odds = terms + np.log(prior.chances)
+    best = int(odds.argmax())
+    moved = results if SIDES[best] == "results" else visits
+    return SIDES[best], float(np.exp(odds[best] - logsumexp(odds))), -float(np.expm1(moved.log_ratio))
 
 
-def _told(panel: Panel, books: Books, one: Shift, side: Side, probability: float, length: int) -> Oddity:
-    """The oddity of a ratio whose one side moved."""
-    size = one.lost if side == "results" else 1 - 1 / (1 - min(one.lost, 0.97))
-    members = _members(panel, books, one, length)
+def _told(panel: Panel, books: Books, one: Shift, side: Side, probability: float, size: float, length: int) -> Oddity:
+    """The oddity of a shop one of whose sides moved alone."""
+    ratio = (1 - size) if side == "results" else 1 / max(1 - size, 1 - SHUT)
+    members = _members(panel, books, one, float(np.log(ratio)), length)
     if one.last is None:
         return _oddity(panel, one, "RC606" if side == "visits" else "RC609", size, probability, members)
     if side == "visits":
@@ -130,10 +143,9 @@ def _told(panel: Panel, books: Books, one: Shift, side: Side, probability: float
     return _oddity(panel, one, "RC611", size, probability, members)
 
 
-def _members(panel: Panel, books: Books, one: Shift, length: int) -> tuple[str, ...]:
+def _members(panel: Panel, books: Books, one: Shift, shift: float, length: int) -> tuple[str, ...]:
     """Channels whose own ratio shifted as the shop's did; empty when none clearly stayed as it was."""
     assert books.results is not None
-    shift = float(np.log1p(-min(one.lost, SHUT)))
     taking_part, apart = [], False
     for channel, name in enumerate(panel.channels):
         seen = _own_ratio(books.results[:, channel], books.visits[:, channel], one, length)

@@ -12,11 +12,13 @@ from scipy.special import expit
 from rechannel.evidence.onestep import (
     Noise,
     OneStep,
+    Shared,
     Tail,
     fit_noise,
+    fit_shared,
     fit_tail,
+    in_full,
     one_step,
-    shared_part,
     step_response,
 )
 from rechannel.evidence.watched import Watched
@@ -105,8 +107,8 @@ class Searched:
         Found, likely ones first within each series.
     watched
         The series without the steps of shifts that ended, and with a reset where one stays.
-    noise, part
-        Noise of each series beside the others, and how much of the common move it takes part in.
+    noise, shared
+        Noise of each series beside the others, and how it shares their common moves.
     noise_alone
         Noise of each series alone.
     """
@@ -114,7 +116,7 @@ class Searched:
     shifts: tuple[Shift, ...]
     watched: Watched
     noise: Noise
-    part: FloatArray
+    shared: Shared
     noise_alone: Noise
 
 
@@ -311,7 +313,7 @@ def find_shifts(watched: Watched, beside: Sequence[bool] = (True,)) -> Searched:
         found += new
         # the second round judges every series again, by a tail that no longer holds what was found
         changed = everything if turn == 0 else sorted({(one.group, one.series) for one in new})
-    return Searched(tuple(found), watched, learned.noise, learned.part, learned.noise_alone)
+    return Searched(tuple(found), watched, learned.noise, learned.shared, learned.noise_alone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +322,7 @@ class _Learned:
 
     noise: Noise
     noise_alone: Noise
-    part: FloatArray
+    shared: Shared
     common: FloatArray
     common_variance: FloatArray
 
@@ -332,17 +334,27 @@ class _Learned:
 def _learn(watched: Watched, beside: Sequence[bool]) -> _Learned:
     alone_noise = fit_noise(watched.left, watched.extra, watched.guess)
     none = np.zeros_like(watched.left)
-    together = np.broadcast_to(np.array(beside)[:, None], watched.guess.shape).astype(float)
+    together = np.broadcast_to(np.array(beside)[:, None], watched.guess.shape)
     if not together.any() or watched.guess.shape[1] < 2:
-        return _Learned(alone_noise, alone_noise, np.zeros(watched.guess.shape), none, none)
+        return _Learned(alone_noise, alone_noise, in_full(np.zeros_like(together)), none, none)
     alone = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset)
-    first = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset, beside=together)
-    part = together * shared_part(alone, first)
-    passed = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset, beside=part)
-    error = np.where(np.isfinite(passed.error), np.abs(passed.error), 0.0)
-    typical = 2.0 * np.median(error, axis=0) + 1e-6
-    noise = fit_noise(watched.left - passed.common, watched.extra + passed.common_variance, typical)
-    return _Learned(noise, alone_noise, part, passed.common, passed.common_variance)
+    full = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset, beside=in_full(together))
+    shared = fit_shared(alone, full, together)
+    passed = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset, beside=shared)
+    guess = 2.0 * _typical(passed.error)
+    noise = fit_noise(watched.left - passed.common, watched.extra + passed.common_variance, guess)
+    return _Learned(noise, alone_noise, shared, passed.common, passed.common_variance)
+
+
+def _typical(error: FloatArray) -> FloatArray:
+    """Median size of the measured errors of each series, shape [group, series]; 1 where nothing is measured."""
+    out = np.ones(error.shape[1:])
+    for place in np.ndindex(*out.shape):
+        there = error[(slice(None), *place)]
+        there = there[np.isfinite(there)]
+        if there.size:
+            out[place] = max(float(np.median(np.abs(there))), 1e-6)
+    return out
 
 
 def both_views(one: Watched, noise: Noise, other: Watched, other_noise: Noise) -> tuple[OneStep, OneStep]:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit, stdtrit
 
 from rechannel.evidence.baseline import padded, with_coming
-from rechannel.evidence.cause import Books, cause_of, cause_of_all, open_books, whole_shop
+from rechannel.evidence.cause import SURE, Books, cause_of, cause_of_all, open_books, whole_shop
 from rechannel.evidence.contrast import BASE_STEPS, CONTRAST_DF, contrast
 from rechannel.evidence.design import build_design
 from rechannel.evidence.joint import FEWEST_TRAINING_DAYS, fit_channel, window_sums
@@ -27,7 +27,6 @@ from rechannel.vocabulary.estimate import FloatArray
 HORIZON_DAYS = 90
 LIKELY = 0.5
 """Probability from which a drop is described."""
-SURE = 0.8
 STAKE_DRAWS = 2000
 FEWEST_STEPS = {"daily": 56, "weekly": 26}
 
@@ -216,10 +215,10 @@ def _drop(
     else:  # too few other windows for an error, enough days for a share
         before = float(np.nanmean(values[max(first - BASE_STEPS, 0) : first]))
         share = 1 - min(float(np.nanmean(values[first:])) / max(before, 1e-9), 1.0)
-    cause = cause_of_all(books, first, share) if channel is None else cause_of(books, series, first, None, share)
+    cause = cause_of_all(books, first, None, share) if channel is None else cause_of(books, series, first, None, share)
     verdict: Verdict = "cannot_tell"
-    if cause.counting >= SURE or cause.counting <= 1 - SURE:
-        verdict = "tracking" if cause.counting >= SURE else "real"
+    if cause.only_counted or cause.counting <= 1 - SURE:
+        verdict = "tracking" if cause.only_counted else "real"
     stake = None
     if seen is not None:
         stake = _stake(panel, events, channel, values, first, (seen.log_ratio, seen.sd), seed)
