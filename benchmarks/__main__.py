@@ -1,4 +1,4 @@
-"""Run the long series, write `benchmarks/results/*.json`: `python -m benchmarks [null|panels|twins|ranks|page] ...`."""
+"""Run the long series, write `benchmarks/results/*.json`: `python -m benchmarks [null|panels|markets|...|page] ...`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import null_series, page, placebo_panels, twins, world_ranks
+from benchmarks import markets, null_series, page, placebo_panels, twins, world_ranks
 
 RESULTS = Path(__file__).parent / "results"
 SERIES_PER_CELL = 1000
 PANELS_PER_FAMILY = 120
+MARKET_PANELS_PER_CELL, MARKET_PANELS_PER_FAMILY, SPLITS = 1000, 200, 400
 TWINS = 30
 RANK_RUNS = 300
 PAGE_ONLY = "page"
@@ -51,6 +52,10 @@ def panels() -> dict[str, object]:
     return placebo_panels.run(PANELS_PER_FAMILY)
 
 
+def market_panels() -> dict[str, object]:
+    return markets.run(MARKET_PANELS_PER_CELL, MARKET_PANELS_PER_FAMILY, SPLITS)
+
+
 def twin_closures() -> dict[str, object]:
     return twins.run(TWINS)
 
@@ -62,6 +67,7 @@ def ranks() -> dict[str, object]:
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "null": null,
     "panels": panels,
+    "markets": market_panels,
     "twins": twin_closures,
     "ranks": ranks,
 }

@@ -26,6 +26,7 @@ from rechannel.evidence.marketvalues import (
     candidates,
     filled,
     market_sum,
+    without_freaks,
 )
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
@@ -297,6 +298,7 @@ class _Trial:
         self.origins = tuple(day for day in first if day >= FEWEST_BEFORE // ground.step)
         self.windows = Windows(0, hidden, 0, rows, np.tri(hidden)[np.array(rows) - 1])
         self.is_log = bool((ground.values > 0).all())
+        self.donors = without_freaks(ground.values, self.is_log)
         self.seen: dict[tuple[int, ...], PlannedSet] = {}
         self.errors: dict[tuple[int, ...], FloatArray] = {}
         self.scores: list[tuple[float, float]] = []
@@ -319,7 +321,7 @@ class _Trial:
             training = self.ground.design.usable.copy()
             training[origin:] = False
             hidden = self.windows.at(origin)
-            panel = collapse_markets(sums, self.ground.values, self.ground.design, training, hidden, is_log=self.is_log)
+            panel = collapse_markets(sums, self.donors, self.ground.design, training, hidden, is_log=self.is_log)
             points, log_prior = self._noise_at(origin, panel, sets)
             panel = panel.only(points)
             for at, one in enumerate(sets):
