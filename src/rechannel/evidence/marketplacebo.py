@@ -80,7 +80,7 @@ def fit_with_placebos(
     if not (values.treated[training] > 0).any() or not (values.donors[training] > 0).any(axis=0).all():
         return None
     panel = collapse_markets(
-        values.targets(sets)[1],
+        values.targets(sets, windows.before)[1],
         values.donors,
         values.design,
         training,
@@ -132,7 +132,7 @@ def score_placebos(
     """Score the placebo sets in the test's own days and, with `earlier`, they and the treated markets before them."""
     records: list[tuple[float, float, float, bool]] = []
     own: list[float] = []
-    sums, _ = values.targets(sets)
+    sums, _ = values.targets(sets, windows.before)
     share = min(1.0, len(values.names) / max(1, sum(len(one) for one in sets)))  # sets beyond the disjoint ones overlap
     for at, series in enumerate(fitted.sets, 1):
         found = window_scores(series, sums[:, at], windows, windows.before, values.treated)

@@ -16,6 +16,8 @@ from rechannel.vocabulary.channel import COUNTED, Metric
 from rechannel.vocabulary.estimate import FloatArray
 
 FEWEST_DONORS = 5
+MOST_DONORS = 40
+"""The donors with most visits serve; more of them only add columns."""
 LONGEST_HISTORY = 400
 """Days before the event from which weights and noise are learned."""
 SETTLE_DAYS = 28
@@ -105,14 +107,15 @@ class MarketValues:
         names = tuple(self.names[at] for at in keep)
         return replace(self, raw=self.raw[:, keep], donors=self.donors[:, keep], names=names)
 
-    def targets(self, sets: Sequence[tuple[int, ...]]) -> tuple[FloatArray, FloatArray]:
+    def targets(self, sets: Sequence[tuple[int, ...]], before: int) -> tuple[FloatArray, FloatArray]:
         """Raw sums of the treated markets and of sets of donors, and what they are fitted on, shapes [day, target].
 
-        Freak days are drawn in to the limit where they are learned from; what is measured stays as it came.
+        Freak days are drawn in to the limit where they are learned from; what is measured stays as it came. What is
+        usual is read from the days before `before`.
         """
         sums = np.column_stack([self.treated, *(self.raw[:, list(one)].sum(axis=1) for one in sets)])
         path = np.median(_scaled(self.donors, self.is_log), axis=1)
-        return sums, _drawn_in(sums, path, self.is_log)
+        return sums, _drawn_in(sums, path, before, self.is_log)
 
     def training(self, origin: int, windows: Windows, upto: int) -> NDArray[np.bool_]:
         """Days to learn from, shape [day], with hidden days from `origin` on and nothing used from `upto` on."""
@@ -216,17 +219,21 @@ def values_of(
     treated = market_sum(panel, metric, channel, markets, absent=(subject[0], out))
     if not (np.nan_to_num(treated[: windows.before]) > 0).any():
         return None
-    columns, names = [], []
-    for name in donors:
-        own = market_sum(panel, metric, channel, (name,))
-        own[holes[name]] = np.nan
-        missing = np.isnan(own)
-        few = missing.mean() <= MOST_MISSING and missing[late].mean() <= MOST_MISSING
-        if few and np.nansum(own[: windows.before]) > 0:
-            columns.append(own)
-            names.append(name)
-    if len(names) < FEWEST_DONORS:
+    shown = np.delete(treated, late)
+    is_log = bool((shown[np.isfinite(shown)] > 0).all())
+    own = np.column_stack(
+        [np.where(holes[name], np.nan, market_sum(panel, metric, channel, (name,))) for name in donors]
+    )
+    # on logs a donor's empty days are holes, as long as enough donors have few of them
+    usable = _usable(np.where(own > 0, own, np.nan), windows) if is_log else np.empty(0, dtype=np.intp)
+    if usable.size >= FEWEST_DONORS:
+        own = np.where(own > 0, own, np.nan)
+    else:
+        usable, is_log = _usable(own, windows), False
+    if usable.size < FEWEST_DONORS:
         return None
+    raw = filled(own[:, usable])
+    names = tuple(donors[at] for at in usable.tolist())
     mine = [
         event
         for event in events
@@ -237,10 +244,16 @@ def values_of(
     # while the event lasts, later rows about its channel are what is measured; once it is over, they are other events
     asked = subject if windows.after == 0 else None
     design = build_design(panel.dates, mine, channel, market=market, cadence=panel.cadence, subject=asked)
-    raw = filled(np.column_stack(columns))
-    shown = np.delete(treated, late)
-    is_log = bool((shown[np.isfinite(shown)] > 0).all() and (raw > 0).all())
-    return MarketValues(metric, channel, treated, raw, without_freaks(raw, is_log), tuple(names), design, is_log)
+    return MarketValues(metric, channel, treated, raw, without_freaks(raw, is_log), names, design, is_log)
+
+
+def _usable(donors: FloatArray, windows: Windows) -> NDArray[np.intp]:
+    """Donors with few missing days and some visits before, in the order of their columns; the largest of many."""
+    missing = np.isnan(donors)
+    few = (missing.mean(axis=0) <= MOST_MISSING) & (missing[windows.at(windows.before)].mean(axis=0) <= MOST_MISSING)
+    size = np.where(few, np.nansum(donors[: windows.before], axis=0), 0.0)
+    largest = np.argsort(-size, kind="stable")[:MOST_DONORS]
+    return np.sort(largest[size[largest] > 0])
 
 
 def market_sum(
@@ -299,9 +312,9 @@ def _robust_sd(away: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(1.4826 * np.nanmedian(np.abs(away - middle), axis=0), SMALLEST_SD))
 
 
-def _drawn_in(sums: FloatArray, path: FloatArray, is_log: bool) -> FloatArray:
+def _drawn_in(sums: FloatArray, path: FloatArray, before: int, is_log: bool) -> FloatArray:
     """Sums with their freak days drawn in to the limit, relative to the donors' median path."""
     away = _scaled(sums, is_log) - path[:, None]
-    middle, limit = np.nanmedian(away, axis=0), FREAK_SD * _robust_sd(away)
+    middle, limit = np.nanmedian(away[:before], axis=0), FREAK_SD * _robust_sd(away[:before])
     held = np.clip(away, middle - limit, middle + limit) + path[:, None]
     return np.asarray(np.exp(held) if is_log else held * np.nanmean(sums, axis=0))

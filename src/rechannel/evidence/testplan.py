@@ -20,6 +20,7 @@ from rechannel.evidence.marketplacebo import Scores, pool_scores, window_scores
 from rechannel.evidence.marketvalues import (
     FEWEST_DONORS,
     LONGEST_HISTORY,
+    MOST_DONORS,
     MOST_MISSING,
     Windows,
     between,
@@ -298,7 +299,8 @@ class _Trial:
         self.origins = tuple(day for day in first if day >= FEWEST_BEFORE // ground.step)
         self.windows = Windows(0, hidden, 0, rows, np.tri(hidden)[np.array(rows) - 1])
         self.is_log = bool((ground.values > 0).all())
-        self.donors = without_freaks(ground.values, self.is_log)
+        self.pool = np.sort(np.argsort(-ground.size, kind="stable")[:MOST_DONORS])
+        self.donors = without_freaks(ground.values[:, self.pool], self.is_log)
         self.seen: dict[tuple[int, ...], PlannedSet] = {}
         self.errors: dict[tuple[int, ...], FloatArray] = {}
         self.scores: list[tuple[float, float]] = []
@@ -316,7 +318,6 @@ class _Trial:
     def _batch(self, sets: Sequence[tuple[int, ...]]) -> None:
         sums = np.column_stack([self.ground.values[:, list(one)].sum(axis=1) for one in sets])
         squares = np.zeros((len(sets), len(self.lengths)))
-        everyone = range(len(self.ground.names))
         for origin in self.origins:
             training = self.ground.design.usable.copy()
             training[origin:] = False
@@ -325,7 +326,7 @@ class _Trial:
             points, log_prior = self._noise_at(origin, panel, sets)
             panel = panel.only(points)
             for at, one in enumerate(sets):
-                regression = regress(panel, at, [donor for donor in everyone if donor not in one])
+                regression = regress(panel, at, self._others(one))
                 series = market_series(panel, regression, log_prior)
                 squares[at] += series.sums(self.windows.rows).sd(np.ones(len(self.lengths))) ** 2
                 self.scores += window_scores(series, sums[:, at], self.windows, origin, sums[:, at])
@@ -337,14 +338,17 @@ class _Trial:
     ) -> tuple[NDArray[np.intp], FloatArray]:
         """The noise that the first sets choose at an origin, and the grid points that carry it."""
         if origin not in self.noise:
-            everyone = range(len(self.ground.names))
             some = range(0, len(sets), max(1, len(sets) // NOISE_SETS))
-            regressions = [regress(panel, at, [one for one in everyone if one not in sets[at]]) for at in some]
+            regressions = [regress(panel, at, self._others(sets[at])) for at in some]
             log_prior = pooled_noise(regressions)
             mass = np.exp(log_prior).max(axis=0)
             points = np.flatnonzero(mass > FORGOTTEN * mass.max())
             self.noise[origin] = points, log_prior[:, points]
         return self.noise[origin]
+
+    def _others(self, one: tuple[int, ...]) -> list[int]:
+        """Donors of a set: the largest markets outside it, by their place in the pool."""
+        return [at for at, market in enumerate(self.pool.tolist()) if market not in one]
 
     def _factor(self) -> FloatArray:
         """What the placebos of all sets call for, at each length; overlapping sets count as the disjoint ones."""
