@@ -44,6 +44,8 @@ RECENT_DAYS = 28
 """Days from which a market's size is read."""
 FIRST_SHARE = 0.6
 """Share of the sets that are drawn before the best ones are varied."""
+BEST = 12
+"""Sets that are varied."""
 MARKET_SPREAD = 0.1
 """Sd of the share lost between one market and another: an assumption; one small market does not speak for all."""
 BATCH = 100
@@ -52,8 +54,8 @@ NOISE_SETS = 40
 FORGOTTEN = 1e-3
 """Grid points with less than this share of the best one's mass are left out of the search."""
 INSIDE_90 = 1.6449
-POWER, AT_POWER = 0.8, 0.8416
-"""Wanted power, and the normal score at it."""
+AT_POWER = 0.8416
+"""Normal score at a power of .8."""
 OFF_WEEKS = (2, 3, 4, 6)
 BLOCK_WEEKS = 4
 """One off week in each block of so many; drawn among the first two, so that a clean week lies between any two."""
@@ -205,21 +207,24 @@ def plan_sets(
     rng = np.random.default_rng([seed, 37])
     drawn = _drawn(len(ground.names), most, int(FIRST_SHARE * sets), rng)
     trial.evaluate(drawn)
-    for _ in range(2):
-        left = (sets - len(trial.seen)) if len(trial.seen) >= 0.8 * sets else int((1 - FIRST_SHARE) / 2 * sets)
-        trial.evaluate(_varied(trial.ranked()[:12], ground, most, left, trial.seen, rng))
+    for rounds in (2, 1):
+        count = max(0, sets - len(trial.seen)) // rounds
+        trial.evaluate(_varied(trial.ranked()[:BEST], ground, most, count, trial.seen, rng))
     return trial.ranked()
 
 
-def own_error(panel: Panel, events: Sequence[Event], channel: str, markets: Sequence[str], days: int) -> float:
-    """Standard error of the channel's own fall in a test of these markets."""
+def own_errors(panel: Panel, events: Sequence[Event], channel: str, plans: Sequence[PlannedSet]) -> list[float]:
+    """Standard error of the channel's own fall in each planned test; infinite where its markets do not show it."""
     ground = _ground(panel, events, channel, only_channel=True)
-    if any(name not in ground.names for name in markets):
-        return float("inf")
-    trial = _Trial(ground, (days,), 1.0)
-    trial.evaluate([tuple(ground.names.index(name) for name in markets)])
-    (found,) = trial.ranked()
-    return found.reading.error
+    found: dict[PlannedSet, float] = {}
+    for days in {plan.days for plan in plans}:
+        trial = _Trial(ground, (days,), 1.0)
+        mine = [plan for plan in plans if plan.days == days and set(plan.markets) <= set(ground.names)]
+        places = [tuple(ground.names.index(name) for name in plan.markets) for plan in mine]
+        if trial.origins and places:
+            trial.evaluate(places)
+            found |= {plan: trial.seen[one].reading.error for plan, one in zip(mine, places, strict=True)}
+    return [found.get(plan, float("inf")) for plan in plans]
 
 
 def _ground(panel: Panel, events: Sequence[Event], channel: str, *, only_channel: bool = False) -> _Ground:
