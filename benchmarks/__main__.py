@@ -21,6 +21,7 @@ from benchmarks import (
     imports,
     journeys,
     kills,
+    markets,
     null_series,
     page,
     placebo_panels,
@@ -31,6 +32,7 @@ from benchmarks import (
 RESULTS = Path(__file__).parent / "results"
 SERIES_PER_CELL = 1000
 PANELS_PER_FAMILY = 120
+MARKET_PANELS_PER_CELL, MARKET_PANELS_PER_FAMILY, SPLITS = 1000, 200, 400
 TWINS = 30
 RANK_RUNS = 300
 KILLS = 500
@@ -65,6 +67,10 @@ def panels() -> dict[str, object]:
     return placebo_panels.run(PANELS_PER_FAMILY)
 
 
+def market_panels() -> dict[str, object]:
+    return markets.run(MARKET_PANELS_PER_CELL, MARKET_PANELS_PER_FAMILY, SPLITS)
+
+
 def twin_closures() -> dict[str, object]:
     return twins.run(TWINS)
 
@@ -92,6 +98,7 @@ def audit_and_watch() -> dict[str, object]:
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "null": null,
     "panels": panels,
+    "markets": market_panels,
     "twins": twin_closures,
     "ranks": ranks,
     "kills": store_kills,

@@ -16,13 +16,16 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from time import process_time
 from typing import Literal, get_args
 
 import numpy as np
 
+from benchmarks.market_shops import CHANNELS, made_shop
 from rechannel.evidence.compat_markets import conformal_p_value
 from rechannel.evidence.geotest import MarketEffect, MarketTest, measure_in_markets, p_value
+from rechannel.evidence.testplan import plan_sets
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.estimate import FloatArray
 
@@ -148,9 +151,9 @@ def ask_family(task: tuple[Family, int]) -> Outcome:
     return ask(make_panel(family, number), treated, PRE, POST, number)
 
 
-def geolift_panel() -> FloatArray | None:
-    """GeoLift_PreTest, 90 days of 40 untreated cities, shape [day, market]; None where the reference is absent."""
-    path = REFERENCE / "impact" / "geolift_pretest.csv"
+def geolift_panel(name: str = "geolift_pretest") -> tuple[list[str], FloatArray] | None:
+    """Cities and outcomes, shape [day, market], of one of GeoLift's samples; None where the reference is absent."""
+    path = REFERENCE / "impact" / f"{name}.csv"
     if not path.exists():
         return None
     cells: dict[str, dict[str, float]] = defaultdict(dict)
@@ -158,13 +161,14 @@ def geolift_panel() -> FloatArray | None:
         for row in csv.DictReader(handle):
             cells[row["date"]][row["location"]] = float(row["Y"])
     names = sorted(next(iter(cells.values())))
-    return np.array([[cells[day][name] for name in names] for day in sorted(cells)])
+    return names, np.array([[cells[day][city] for city in names] for day in sorted(cells)])
 
 
 def ask_split(number: int) -> Outcome:
     """Two of the 40 cities drawn at random are "tested" for 14 days that begin on a day drawn at random."""
-    cities = geolift_panel()
-    assert cities is not None
+    found = geolift_panel()
+    assert found is not None
+    _, cities = found
     rng = np.random.default_rng([SEED, 99, number])
     pre = int(rng.integers(56, cities.shape[0] - SPLIT_DAYS + 1))
     treated = rng.choice(cities.shape[1], 2, replace=False).tolist()
@@ -187,10 +191,26 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
     }
 
 
+def design_cost(markets: int = 40, days: int = 400, sets: int = 500) -> dict[str, float]:
+    """CPU seconds and peak memory of one search for a test, in this process."""
+    panel, _ = made_shop(1, days=days, markets=markets)
+    started = process_time()
+    plans = plan_sets(panel, (), CHANNELS[0], needed=0.1, most=6, sets=sets)
+    return {
+        "markets": markets,
+        "days": days,
+        "sets": len(plans),
+        "cpu_seconds": round(process_time() - started, 2),
+        "peak_mb": round(getrusage(RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+
+
 def run(per_cell: int, per_family: int, splits: int, *, workers: int = 2) -> dict[str, object]:
     """Every family, and real A/A splits where the reference is there."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     table: dict[str, object] = {"markets": MARKETS, "pre": PRE, "post": POST, "seed": SEED}
+    with ProcessPoolExecutor(1) as alone:
+        table["design"] = alone.submit(design_cost).result()
     with ProcessPoolExecutor(workers) as pool:
         for family in FAMILIES:
             count = per_cell if family in CELLS else per_family

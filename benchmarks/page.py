@@ -96,6 +96,31 @@ def panels_part(record: Mapping[str, Any]) -> str:
     return f"{table(header, [*rows, whole])}\n\n{measured_on(record)}"
 
 
+def markets_part(record: Mapping[str, Any]) -> str:
+    """False alarms of geo tests, beside GeoLift's p-value on the same panels, and the cost of a search for a test."""
+    result = record["result"]
+    families = [name for name, row in result.items() if isinstance(row, dict) and name != "design"]
+    header = ["family", "false alarms", "refused", "median width", "median lambda", "GeoLift's p < .1", "CPU"]
+    rows = [
+        [
+            name,
+            f"{row['false_alarms']} of {row['answered']} ({row['share']:.3f})",
+            str(row["refused"]),
+            f"{100 * row['median_width']:.1f} %",
+            f"{row['median_factor']:.2f}",
+            f"{row['geolift_share']:.3f}" if row["geolift_share"] >= 0 else "needs every day",
+            f"{row['cpu_ms']:.0f} ms",
+        ]
+        for name, row in ((name, result[name]) for name in families)
+    ]
+    search = result["design"]
+    spent = (
+        f"A search for a test over {search['markets']} markets and {search['days']} days, {search['sets']} sets at "
+        f"four lengths and three past dates: {search['cpu_seconds']:.1f} s CPU, {search['peak_mb']:.0f} MB at its peak."
+    )
+    return f"{table(header, rows)}\n\n{spent}\n\n{measured_on(record)}"
+
+
 def twins_part(record: Mapping[str, Any]) -> str:
     """Coverage of closure on fresh twins, errors of two habits, and the cost of a cold call."""
     result, cold = record["result"]["coverage"], record["result"]["cold"]
@@ -259,6 +284,7 @@ def _of(row: Mapping[str, int] | None) -> str:
 PARTS = {
     "null": null_part,
     "panels": panels_part,
+    "markets": markets_part,
     "twins": twins_part,
     "ranks": ranks_part,
     "kills": kills_part,

@@ -16,7 +16,7 @@ from rechannel.evidence.testplan import (
     BLOCK_WEEKS,
     Reading,
     off_weeks,
-    own_error,
+    own_errors,
     plan_sets,
     plan_weeks,
 )
@@ -78,7 +78,7 @@ def test_planned_error_is_the_error_of_the_read_out() -> None:
             found = measure_in_markets(upto(panel, 164), (), test, seed=1)
             assert isinstance(found, MarketEffect)
             ratios.append(float(found.net_loss("visits").std()) / plan.reading.error)
-        assert own_error(before, (), "entry", plans[0].markets, 14) < 0.2 * plans[0].reading.removed
+        assert own_errors(before, (), "entry", plans[:1])[0] < 0.2 * plans[0].reading.removed
     assert 0.6 < np.exp(np.mean(np.log(ratios))) < 1.6
 
 

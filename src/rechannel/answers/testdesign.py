@@ -17,12 +17,13 @@ from rechannel.evidence.finding import Finding
 from rechannel.evidence.ledger import CLEAR_SD
 from rechannel.evidence.testplan import (
     AT_POWER,
+    FEWEST_BEFORE,
     LENGTHS,
     SETS,
     PlannedSet,
     PlannedWeeks,
     Reading,
-    own_error,
+    own_errors,
     plan_sets,
     plan_weeks,
 )
@@ -257,34 +258,47 @@ def answer_design(
     needed = _needed(world, channel, now, narrowed, provenance.seed)
     monday = panel.last + timedelta(days=NOTICE_DAYS)
     monday += timedelta(days=(7 - monday.weekday()) % 7)
-    most = min(MOST_MARKETS, len(panel.markets) // 3) if markets_most is None else markets_most
-    plans: Sequence[PlannedSet] | Sequence[PlannedWeeks] = ()
-    if most:
-        lengths = LENGTHS if days is None else (days,)
-        plans = plan_sets(
-            panel,
-            world.events,
-            channel,
-            needed=needed,
-            most=most,
-            lengths=lengths,
-            sets=SETS,
-            seed=provenance.seed,
-        )[:SHOWN]
-    kind = "markets" if plans else "weeks"
+    plans = _plans(world, channel, needed, markets_most, days, provenance.seed)
+    if not plans and panel.cadence == "weekly":
+        return refused(Refusal("weekly_rows", {"markets": str(len(panel.markets))}, ("more_markets",)))
     if not plans:
-        if panel.cadence == "weekly":
-            return refused(Refusal("weekly_rows", {"markets": str(len(panel.markets))}, ("more_markets",)))
-        plans = plan_weeks(panel, world.baseline, channel, seed=provenance.seed)
-    if not plans:
-        wanted = str(84)
-        return refused(Refusal("short_history", {"days": str(len(panel.dates)), "wanted": wanted}, ("more_history",)))
-    options = [_option(world, channel, plan, monday, forecast, money, now, narrowed, provenance.seed) for plan in plans]
+        figures = {"days": str(len(panel.dates)), "wanted": str(FEWEST_BEFORE + LENGTHS[-1])}
+        return refused(Refusal("short_history", figures, ("more_history",)))
+    kind = "markets" if isinstance(plans[0], PlannedSet) else "weeks"
+    own = _own_errors(world, channel, plans)
+    options = [
+        _option(world, channel, plan, error, monday, forecast, money, now, narrowed, provenance.seed)
+        for plan, error in zip(plans, own, strict=True)
+    ]
     options.sort(key=lambda one: (not one.lifts, one.reading.removed if one.lifts else one.reading.share_error))
     best = options[0]
     power = dict(zip(POWER_AT, best.reading.power(np.array(POWER_AT)).tolist(), strict=True))
     sentences = _sentences(channel, kind, now, best, money, channels)
     return TestDesign(channel, kind, now, tuple(options), power, sentences, provenance)
+
+
+def _plans(
+    world: World, channel: str, needed: float, markets_most: int | None, days: int | None, seed: int
+) -> Sequence[PlannedSet] | Sequence[PlannedWeeks]:
+    """The best sets of markets or, where there are none, off weeks."""
+    panel = world.panel
+    most = min(MOST_MARKETS, len(panel.markets) // 3) if markets_most is None else markets_most
+    if most:
+        lengths = LENGTHS if days is None else (days,)
+        sets = plan_sets(panel, world.events, channel, needed=needed, most=most, lengths=lengths, sets=SETS, seed=seed)
+        if sets:
+            return sets[:SHOWN]
+    return plan_weeks(panel, world.baseline, channel, seed=seed)
+
+
+def _own_errors(
+    world: World, channel: str, plans: Sequence[PlannedSet] | Sequence[PlannedWeeks]
+) -> Sequence[float]:
+    """Standard error of the channel's own fall in each plan."""
+    sets = [plan for plan in plans if isinstance(plan, PlannedSet)]
+    if sets:
+        return own_errors(world.panel, world.events, channel, sets)
+    return [plan.own_error for plan in plans if isinstance(plan, PlannedWeeks)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +373,8 @@ def _contraction_with(world: World, channel: str, error: float, seed: int) -> fl
         grade_cap=Grade.A,
         clear=True,
     )
-    after = fit_diversion(around, (*world.findings, finding), world.priors, draws=QUICK_DRAWS, seed=seed)
+    known = [one.widened(max(1.0, float(world.calibration.widen(float(one.days))))) for one in world.findings]
+    after = fit_diversion(around, (*known, finding), world.priors, draws=QUICK_DRAWS, seed=seed)
     return contraction(after.own(at, HORIZON).sum(axis=1), world.prior.own(at, HORIZON).sum(axis=1))
 
 
@@ -367,6 +382,7 @@ def _option(
     world: World,
     channel: str,
     plan: PlannedSet | PlannedWeeks,
+    own: float,
     monday: date,
     forecast: _Forecast,
     money: Money,
@@ -379,9 +395,8 @@ def _option(
     starts: tuple[int, ...] = (0,)
     if isinstance(plan, PlannedSet):
         markets, length = plan.markets, plan.days
-        own = own_error(world.panel, world.events, channel, plan.markets, plan.days)
     else:
-        starts, length, own = plan.off, 7, plan.own_error
+        starts, length = plan.off, 7
     first = [monday + timedelta(days=day) for day in starts]
     periods = tuple((day, day + timedelta(days=length - 1)) for day in first)
     reading = plan.reading

@@ -303,7 +303,6 @@ def _prepare(
 ) -> _Prepared | Refusal:
     """Every cohort fitted and scored, or why the test cannot be measured."""
     cohorts: list[_Cohort] = []
-    missing: set[str] = set()
     for start, markets in test.cohorts().items():
         end = None if test.days is None else start + timedelta(days=test.days - 1)
         windows = windows_of(panel, start, test.announced, end, test.horizons)
@@ -314,13 +313,13 @@ def _prepare(
         found = _cohort(panel, events, test, markets, start, windows, taken, seed, metrics)
         if isinstance(found, Refusal):
             return found
-        cohorts.append(found[0])
-        missing |= found[1]
-    kept = tuple(
-        replace(one, measured=tuple(item for item in one.measured if item.values.channel not in missing))
-        for one in cohorts
-    )
-    return _Prepared(test, kept, tuple(name for name in panel.channels if name in missing))
+        cohorts.append(found)
+    common = set.intersection(*({one.values.key for one in cohort.measured} for cohort in cohorts))
+    kept = []
+    for cohort in cohorts:
+        measured = tuple(one for one in cohort.measured if one.values.key in common)
+        kept.append(replace(cohort, measured=measured))
+    return _Prepared(test, tuple(kept), tuple(name for name in panel.channels if ("visits", name) not in common))
 
 
 def _cohort(
@@ -333,8 +332,8 @@ def _cohort(
     taken: set[str],
     seed: int,
     metrics: Sequence[Metric],
-) -> tuple[_Cohort, set[str]] | Refusal:
-    """One cohort, and the channels that too few other markets have."""
+) -> _Cohort | Refusal:
+    """One cohort with every series that enough other markets have."""
     donors, holes = candidates(panel, events, windows, taken)
     if len(donors) < FEWEST_DONORS:
         return _few(len(donors))
@@ -362,8 +361,7 @@ def _cohort(
     if direct.scores.error > CLEARLY_WORSE * direct.scores.naive:
         ratio = f"{direct.scores.error / direct.scores.naive:.2f}"
         return Refusal("weak_donors", {"ratio": ratio}, ("more_markets", "ask_impact"))
-    left_out = {name for name in panel.channels if ("visits", name) not in measured}
-    return _Cohort(windows, tuple(measured.values()), direct, touched, spill), left_out
+    return _Cohort(windows, tuple(measured.values()), direct, touched, spill)
 
 
 def _few(donors: int) -> Refusal:
@@ -434,14 +432,15 @@ def _effect(prepared: _Prepared, scores: Sequence[FloatArray], seed: int) -> Mar
     """Joint draws of every channel and total, summed over cohorts by the days since day 1."""
     test, cohorts = prepared.test, prepared.cohorts
     spreads = _spreads(cohorts)
-    lengths = np.array([*cohorts[0].windows.lengths, 7], dtype=float)[: len(cohorts[0].windows.rows)]
+    rows = min(len(cohort.windows.rows) for cohort in cohorts)  # the rebound counts when every cohort has it
+    lengths = np.array([*cohorts[0].windows.lengths, cohorts[0].windows.week], dtype=float)[:rows]
     draws: dict[tuple[Metric, str | None], FloatArray] = {}
     came: dict[tuple[Metric, str | None], FloatArray] = {}
     widen = {metric: spread.draws(lengths, scores[0].shape[0], seed) for metric, spread in spreads.items()}
     measured = [(cohort.windows, one) for cohort in cohorts for one in cohort.measured]
     for column, (windows, one) in enumerate(measured):
         key = (one.values.metric, one.values.channel)
-        opened, observed = _sums(one, windows, scores[column], widen[key[0]])
+        opened, observed = _sums(one, windows, scores[column][:, :rows], widen[key[0]])
         draws[key] = draws[key] + opened if key in draws else opened
         came[key] = came[key] + observed if key in came else observed
     asked = len(test.horizons)
@@ -492,7 +491,7 @@ def _spreads(cohorts: Sequence[_Cohort]) -> dict[Metric, Spread]:
 def _sums(one: _Measured, windows: Windows, z: FloatArray, widen: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Open sums at normal scores, [draw, window], and what came on the measured days, [window]."""
     values = one.values.treated[windows.at(windows.before)]
-    seen = windows.rows * np.isfinite(values)
+    seen = windows.rows[: widen.shape[-1]] * np.isfinite(values)
     return one.series.sums(seen).at_normal(z, widen), np.asarray(seen @ np.nan_to_num(values))
 
 

@@ -161,6 +161,7 @@ def _against_markets(panel: Panel, events: Sequence[Event], incident: Incident, 
         together = ((draws - gains) * (late - late.mean())[:, None]).mean(axis=0)
     removed = -float(gains[closed])
     clear = removed > CLEAR_SD * float(np.sqrt(covariance[closed, closed])) and removed > 0
+    strong = clear and (event.kind == "test" or event.days >= SHORTEST_FOR_B or is_lasting(event))
     change, spread, usual = _yields(panel, event, days, baseline, incident.markets, before)
     middle = np.median(effect.visits.open_draws[:, :, 0], axis=0)
     return Finding(
@@ -182,7 +183,7 @@ def _against_markets(panel: Panel, events: Sequence[Event], incident: Incident, 
         yield_change=change,
         yield_variance=spread,
         yield_of_rest=usual,
-        grade_cap=effect.grade_cap() if clear else Grade.C,
+        grade_cap=effect.grade_cap() if strong else Grade.C,
         clear=bool(clear),
         markets=incident.markets,
     )

@@ -21,15 +21,20 @@ FEWEST_ORIGIN_DAYS = 42
 """Training days before the earliest placebo date."""
 WANTED_FOLDS = 24
 MOST_ORIGINS, FEWEST_ORIGINS = 8, 3
-EARLIER_WEIGHT = 1 / 3
+EARLIER_WEIGHT = 0.2
 """Weight of a placebo at an earlier date beside one in the test's own days, which shares its shocks and its history."""
 EXTREME = 8.0
 INSIDE_90 = 1.6449
 
 
 def placebo_sets(donors: int, size: int, seed: int, most: int = MOST_SETS) -> tuple[tuple[int, ...], ...]:
-    """Sets of `size` donors that can stand for the treated markets and leave enough donors; disjoint where possible."""
-    if donors - size < FEWEST_DONORS:
+    """Sets of donors that can stand for the treated markets; disjoint as far as they go.
+
+    They have `size` donors where that leaves enough of them, and fewer where not; a placebo may have one donor less
+    than a test must.
+    """
+    size = min(size, donors - FEWEST_DONORS + 1)
+    if size < 1:
         return ()
     rng = np.random.default_rng([seed, 29])
     found: list[tuple[int, ...]] = []
@@ -64,7 +69,7 @@ class Fitted:
 def fit_with_placebos(
     values: MarketValues, sets: Sequence[tuple[int, ...]], windows: Windows, origin: int, upto: int
 ) -> Fitted | None:
-    """Fit the treated sum and the placebo sets around hidden days that begin at `origin`; None with too few days.
+    """Fit the treated sum and the placebo sets around hidden days that begin at `origin`; None when they cannot be.
 
     All of them choose their noise together, so that one short history cannot look calmer than its neighbours. Nothing
     from day `upto` on is used.
@@ -72,9 +77,10 @@ def fit_with_placebos(
     training = values.training(origin, windows, upto)
     if training[:origin].sum() < FEWEST_TRAINING_DAYS:
         return None
-    sums = [values.donors[:, list(one)].sum(axis=1) for one in sets]
+    if not (values.treated[training] > 0).any() or not (values.donors[training] > 0).any(axis=0).all():
+        return None
     panel = collapse_markets(
-        np.column_stack([values.treated, *sums]),
+        values.targets(sets, windows.before)[1],
         values.donors,
         values.design,
         training,
@@ -126,7 +132,7 @@ def score_placebos(
     """Score the placebo sets in the test's own days and, with `earlier`, they and the treated markets before them."""
     records: list[tuple[float, float, float, bool]] = []
     own: list[float] = []
-    sums = np.column_stack([values.treated, *(values.donors[:, list(one)].sum(axis=1) for one in sets)])
+    sums, _ = values.targets(sets, windows.before)
     share = min(1.0, len(values.names) / max(1, sum(len(one) for one in sets)))  # sets beyond the disjoint ones overlap
     for at, series in enumerate(fitted.sets, 1):
         found = window_scores(series, sums[:, at], windows, windows.before, values.treated)
@@ -192,7 +198,7 @@ def _daily_errors(
 ) -> tuple[float, float, int]:
     """Sums of squared daily errors of the series and of the last known same weekday, and how many days."""
     days, came = windows.at(origin), values.treated
-    last = origin - 7 + (np.arange(days.size) % 7)
+    last = origin - windows.week + (np.arange(days.size) % windows.week)
     known = np.isfinite(came[days]) & values.design.usable[days] & (last >= 0)
     known[known] &= np.isfinite(came[last[known]])
     gap, plain = (came[days] - series.open_days())[known], came[days][known] - came[last[known]]

@@ -16,6 +16,8 @@ from rechannel.vocabulary.channel import COUNTED, Metric
 from rechannel.vocabulary.estimate import FloatArray
 
 FEWEST_DONORS = 5
+MOST_DONORS = 40
+"""The donors with most visits serve; more of them only add columns."""
 LONGEST_HISTORY = 400
 """Days before the event from which weights and noise are learned."""
 SETTLE_DAYS = 28
@@ -24,6 +26,9 @@ LONGEST_AFTER, FEWEST_AFTER = 60, 14
 """Open days after an event that has ended from which its open path is learned as well."""
 MOST_MISSING = 0.2
 """Share of missing days up to which a donor's holes are filled from the other donors; above, it is no donor."""
+FREAK_SD = 8.0
+"""A day on which a market is that many of its own robust sd away from where the others are says nothing about them."""
+SMALLEST_SD = 0.01
 SETTING = ("measurement_break", "opening", "move")
 """Kinds of event after which a market is another one."""
 
@@ -44,6 +49,8 @@ class Windows:
         Days of each window, all from day 1.
     rows
         0/1 weights of the hidden days, shape [window, hidden]; the rebound, when it is measured, is one row more.
+    week
+        Rows of a week: 7, or 1 where rows are weeks.
     """
 
     before: int
@@ -51,6 +58,7 @@ class Windows:
     after: int
     lengths: tuple[int, ...]
     rows: FloatArray
+    week: int = 7
 
     def at(self, origin: int) -> NDArray[np.int64]:
         """The hidden days if the event had begun at `origin`."""
@@ -67,8 +75,10 @@ class MarketValues:
         What it is; channel None = the shop's total.
     treated
         Raw sum over the treated markets, shape [day]; nan = not measured.
+    raw
+        The same of every donor, holes filled, shape [day, donor].
     donors
-        Raw, complete, shape [day, donor].
+        `raw` with the donors' freak days filled as well: what the treated markets are compared with.
     names
         Of the donors.
     design
@@ -80,15 +90,32 @@ class MarketValues:
     metric: Metric
     channel: str | None
     treated: FloatArray
+    raw: FloatArray
     donors: FloatArray
     names: tuple[str, ...]
     design: Design
     is_log: bool
 
+    @property
+    def key(self) -> tuple[Metric, str | None]:
+        """Metric and channel."""
+        return self.metric, self.channel
+
     def without(self, dropped: Sequence[str]) -> MarketValues:
         """The same with fewer donors."""
         keep = [at for at, name in enumerate(self.names) if name not in dropped]
-        return replace(self, donors=self.donors[:, keep], names=tuple(self.names[at] for at in keep))
+        names = tuple(self.names[at] for at in keep)
+        return replace(self, raw=self.raw[:, keep], donors=self.donors[:, keep], names=names)
+
+    def targets(self, sets: Sequence[tuple[int, ...]], before: int) -> tuple[FloatArray, FloatArray]:
+        """Raw sums of the treated markets and of sets of donors, and what they are fitted on, shapes [day, target].
+
+        Freak days are drawn in to the limit where they are learned from; what is measured stays as it came. What is
+        usual is read from the days before `before`.
+        """
+        sums = np.column_stack([self.treated, *(self.raw[:, list(one)].sum(axis=1) for one in sets)])
+        path = np.median(_scaled(self.donors, self.is_log), axis=1)
+        return sums, _drawn_in(sums, path, before, self.is_log)
 
     def training(self, origin: int, windows: Windows, upto: int) -> NDArray[np.bool_]:
         """Days to learn from, shape [day], with hidden days from `origin` on and nothing used from `upto` on."""
@@ -134,7 +161,7 @@ def windows_of(panel: Panel, start: date, announced: date | None, end: date | No
         wide[:-1, : rows.shape[1]] = rows
         wide[-1, spread : spread + rebound] = 1.0
         rows = wide
-    return Windows(before, hidden, after, lengths, rows)
+    return Windows(before, hidden, after, lengths, rows, 7 // step)
 
 
 def candidates(
@@ -149,14 +176,12 @@ def candidates(
             continue
         begins, ends = panel.index_of(event.start), panel.index_of(event.end + timedelta(days=REBOUND_DAYS))
         if is_lasting(event) or event.kind in SETTING:
-            ends = len(panel.dates) - 1
-            gone = 0 <= begins <= last + windows.after
-        else:
-            gone = begins <= last and ends >= windows.before
-        if gone:
+            if 0 <= begins <= last + windows.after:
+                out.add(event.market)
+        elif begins <= last and ends >= windows.before:
             out.add(event.market)
-        elif begins >= 0:
-            holes[event.market][begins : max(ends + 1, 0)] = True
+        else:
+            holes[event.market][max(begins, 0) : max(ends + 1, 0)] = True
     return tuple(name for name in panel.markets if name not in out), holes
 
 
@@ -186,23 +211,29 @@ def values_of(
     share, the donors show.
     """
     metric, channel = key
-    treated = market_sum(panel, metric, channel, markets)
-    if channel == subject[0] and not np.isfinite(treated[windows.before :]).any():
-        treated[windows.before :] = 0.0  # a channel without any row while it is out had no visit
-    past = treated[: windows.before]
-    if not (np.nan_to_num(past) > 0).any():
-        return None
     late = windows.at(windows.before)
-    columns, names = [], []
-    for name in donors:
-        own = market_sum(panel, metric, channel, (name,))
-        own[holes[name]] = np.nan
-        missing = np.isnan(own)
-        if missing.mean() <= MOST_MISSING and missing[late].mean() <= MOST_MISSING and np.nansum(own) > 0:
-            columns.append(own)
-            names.append(name)
-    if len(names) < FEWEST_DONORS:
+    out = late[windows.rows[: len(windows.lengths)].any(axis=0)]
+    if np.isfinite(panel.sum_of("visits", markets)[out, panel.channel_index(subject[0])]).any():
+        out = out[:0]
+    # a channel without any row while it is out had no visit then, and the shop's total is that of the others
+    treated = market_sum(panel, metric, channel, markets, absent=(subject[0], out))
+    if not (np.nan_to_num(treated[: windows.before]) > 0).any():
         return None
+    shown = np.delete(treated, late)
+    is_log = bool((shown[np.isfinite(shown)] > 0).all())
+    own = np.column_stack(
+        [np.where(holes[name], np.nan, market_sum(panel, metric, channel, (name,))) for name in donors]
+    )
+    # on logs a donor's empty days are holes, as long as enough donors have few of them
+    usable = _usable(np.where(own > 0, own, np.nan), windows) if is_log else np.empty(0, dtype=np.intp)
+    if usable.size >= FEWEST_DONORS:
+        own = np.where(own > 0, own, np.nan)
+    else:
+        usable, is_log = _usable(own, windows), False
+    if usable.size < FEWEST_DONORS:
+        return None
+    raw = filled(own[:, usable])
+    names = tuple(donors[at] for at in usable.tolist())
     mine = [
         event
         for event in events
@@ -213,18 +244,37 @@ def values_of(
     # while the event lasts, later rows about its channel are what is measured; once it is over, they are other events
     asked = subject if windows.after == 0 else None
     design = build_design(panel.dates, mine, channel, market=market, cadence=panel.cadence, subject=asked)
-    table = filled(np.column_stack(columns))
-    shown = np.delete(treated, late)
-    is_log = bool((shown[np.isfinite(shown)] > 0).all() and (table > 0).all())
-    return MarketValues(metric, channel, treated, table, tuple(names), design, is_log)
+    return MarketValues(metric, channel, treated, raw, without_freaks(raw, is_log), names, design, is_log)
 
 
-def market_sum(panel: Panel, metric: Metric, channel: str | None, markets: Sequence[str]) -> FloatArray:
-    """Sum over some markets, and over all channels when none is named, shape [day]; nan where not measured."""
+def _usable(donors: FloatArray, windows: Windows) -> NDArray[np.intp]:
+    """Donors with few missing days and some visits before, in the order of their columns; the largest of many."""
+    missing = np.isnan(donors)
+    few = (missing.mean(axis=0) <= MOST_MISSING) & (missing[windows.at(windows.before)].mean(axis=0) <= MOST_MISSING)
+    size = np.where(few, np.nansum(donors[: windows.before], axis=0), 0.0)
+    largest = np.argsort(-size, kind="stable")[:MOST_DONORS]
+    return np.sort(largest[size[largest] > 0])
+
+
+def market_sum(
+    panel: Panel,
+    metric: Metric,
+    channel: str | None,
+    markets: Sequence[str],
+    *,
+    absent: tuple[str, NDArray[np.int64]] | None = None,
+) -> FloatArray:
+    """Sum over some markets, and over all channels when none is named, shape [day]; nan where not measured.
+
+    `absent`: a channel and day numbers on which its missing rows are zeros.
+    """
     if metric not in panel.values:
         places = [panel.markets.index(name) for name in markets]
         return np.array(panel.totals[metric][:, places].sum(axis=1))
     summed = panel.sum_of(metric, markets)
+    if absent is not None:
+        at = panel.channel_index(absent[0])
+        summed[absent[1], at] = np.nan_to_num(summed[absent[1], at])
     if channel is not None:
         return np.array(summed[:, panel.channel_index(channel)])
     there = np.isfinite(summed).any(axis=0)
@@ -239,3 +289,32 @@ def filled(donors: FloatArray) -> FloatArray:
     relative = np.where(measured, donors / mean, 0.0).sum(axis=1) / np.maximum(count, 1)
     day = np.where(count > 0, relative, 1.0)
     return np.where(measured, donors, mean * day[:, None])
+
+
+def without_freaks(donors: FloatArray, is_log: bool) -> FloatArray:
+    """Donors with their freak days filled like holes, shape [day, donor]: one that broke for a day drags no other."""
+    scaled = _scaled(donors, is_log)
+    away = scaled - np.median(scaled, axis=1, keepdims=True)
+    return filled(np.where(np.abs(away - np.median(away, axis=0)) > FREAK_SD * _robust_sd(away), np.nan, donors))
+
+
+def _scaled(values: FloatArray, is_log: bool) -> FloatArray:
+    """Logs, or values over their mean, shape [day, series]."""
+    if is_log:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.log(values))
+    return np.asarray(values / np.nanmean(values, axis=0))
+
+
+def _robust_sd(away: FloatArray) -> FloatArray:
+    """Robust standard deviation of each series, shape [series]."""
+    middle = np.nanmedian(away, axis=0)
+    return np.asarray(np.maximum(1.4826 * np.nanmedian(np.abs(away - middle), axis=0), SMALLEST_SD))
+
+
+def _drawn_in(sums: FloatArray, path: FloatArray, before: int, is_log: bool) -> FloatArray:
+    """Sums with their freak days drawn in to the limit, relative to the donors' median path."""
+    away = _scaled(sums, is_log) - path[:, None]
+    middle, limit = np.nanmedian(away[:before], axis=0), FREAK_SD * _robust_sd(away[:before])
+    held = np.clip(away, middle - limit, middle + limit) + path[:, None]
+    return np.asarray(np.exp(held) if is_log else held * np.nanmean(sums, axis=0))

@@ -20,12 +20,14 @@ from rechannel.evidence.marketplacebo import Scores, pool_scores, window_scores
 from rechannel.evidence.marketvalues import (
     FEWEST_DONORS,
     LONGEST_HISTORY,
+    MOST_DONORS,
     MOST_MISSING,
     Windows,
     between,
     candidates,
     filled,
     market_sum,
+    without_freaks,
 )
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
@@ -42,6 +44,8 @@ RECENT_DAYS = 28
 """Days from which a market's size is read."""
 FIRST_SHARE = 0.6
 """Share of the sets that are drawn before the best ones are varied."""
+BEST = 12
+"""Sets that are varied."""
 MARKET_SPREAD = 0.1
 """Sd of the share lost between one market and another: an assumption; one small market does not speak for all."""
 BATCH = 100
@@ -50,8 +54,8 @@ NOISE_SETS = 40
 FORGOTTEN = 1e-3
 """Grid points with less than this share of the best one's mass are left out of the search."""
 INSIDE_90 = 1.6449
-POWER, AT_POWER = 0.8, 0.8416
-"""Wanted power, and the normal score at it."""
+AT_POWER = 0.8416
+"""Normal score at a power of .8."""
 OFF_WEEKS = (2, 3, 4, 6)
 BLOCK_WEEKS = 4
 """One off week in each block of so many; drawn among the first two, so that a clean week lies between any two."""
@@ -203,21 +207,24 @@ def plan_sets(
     rng = np.random.default_rng([seed, 37])
     drawn = _drawn(len(ground.names), most, int(FIRST_SHARE * sets), rng)
     trial.evaluate(drawn)
-    for _ in range(2):
-        left = (sets - len(trial.seen)) if len(trial.seen) >= 0.8 * sets else int((1 - FIRST_SHARE) / 2 * sets)
-        trial.evaluate(_varied(trial.ranked()[:12], ground, most, left, trial.seen, rng))
+    for rounds in (2, 1):
+        count = max(0, sets - len(trial.seen)) // rounds
+        trial.evaluate(_varied(trial.ranked()[:BEST], ground, most, count, trial.seen, rng))
     return trial.ranked()
 
 
-def own_error(panel: Panel, events: Sequence[Event], channel: str, markets: Sequence[str], days: int) -> float:
-    """Standard error of the channel's own fall in a test of these markets."""
+def own_errors(panel: Panel, events: Sequence[Event], channel: str, plans: Sequence[PlannedSet]) -> list[float]:
+    """Standard error of the channel's own fall in each planned test; infinite where its markets do not show it."""
     ground = _ground(panel, events, channel, only_channel=True)
-    if any(name not in ground.names for name in markets):
-        return float("inf")
-    trial = _Trial(ground, (days,), 1.0)
-    trial.evaluate([tuple(ground.names.index(name) for name in markets)])
-    (found,) = trial.ranked()
-    return found.reading.error
+    found: dict[PlannedSet, float] = {}
+    for days in {plan.days for plan in plans}:
+        trial = _Trial(ground, (days,), 1.0)
+        mine = [plan for plan in plans if plan.days == days and set(plan.markets) <= set(ground.names)]
+        places = [tuple(ground.names.index(name) for name in plan.markets) for plan in mine]
+        if trial.origins and places:
+            trial.evaluate(places)
+            found |= {plan: trial.seen[one].reading.error for plan, one in zip(mine, places, strict=True)}
+    return [found.get(plan, float("inf")) for plan in plans]
 
 
 def _ground(panel: Panel, events: Sequence[Event], channel: str, *, only_channel: bool = False) -> _Ground:
@@ -297,6 +304,8 @@ class _Trial:
         self.origins = tuple(day for day in first if day >= FEWEST_BEFORE // ground.step)
         self.windows = Windows(0, hidden, 0, rows, np.tri(hidden)[np.array(rows) - 1])
         self.is_log = bool((ground.values > 0).all())
+        self.pool = np.sort(np.argsort(-ground.size, kind="stable")[:MOST_DONORS])
+        self.donors = without_freaks(ground.values[:, self.pool], self.is_log)
         self.seen: dict[tuple[int, ...], PlannedSet] = {}
         self.errors: dict[tuple[int, ...], FloatArray] = {}
         self.scores: list[tuple[float, float]] = []
@@ -314,16 +323,15 @@ class _Trial:
     def _batch(self, sets: Sequence[tuple[int, ...]]) -> None:
         sums = np.column_stack([self.ground.values[:, list(one)].sum(axis=1) for one in sets])
         squares = np.zeros((len(sets), len(self.lengths)))
-        everyone = range(len(self.ground.names))
         for origin in self.origins:
             training = self.ground.design.usable.copy()
             training[origin:] = False
             hidden = self.windows.at(origin)
-            panel = collapse_markets(sums, self.ground.values, self.ground.design, training, hidden, is_log=self.is_log)
+            panel = collapse_markets(sums, self.donors, self.ground.design, training, hidden, is_log=self.is_log)
             points, log_prior = self._noise_at(origin, panel, sets)
             panel = panel.only(points)
             for at, one in enumerate(sets):
-                regression = regress(panel, at, [donor for donor in everyone if donor not in one])
+                regression = regress(panel, at, self._others(one))
                 series = market_series(panel, regression, log_prior)
                 squares[at] += series.sums(self.windows.rows).sd(np.ones(len(self.lengths))) ** 2
                 self.scores += window_scores(series, sums[:, at], self.windows, origin, sums[:, at])
@@ -335,14 +343,17 @@ class _Trial:
     ) -> tuple[NDArray[np.intp], FloatArray]:
         """The noise that the first sets choose at an origin, and the grid points that carry it."""
         if origin not in self.noise:
-            everyone = range(len(self.ground.names))
             some = range(0, len(sets), max(1, len(sets) // NOISE_SETS))
-            regressions = [regress(panel, at, [one for one in everyone if one not in sets[at]]) for at in some]
+            regressions = [regress(panel, at, self._others(sets[at])) for at in some]
             log_prior = pooled_noise(regressions)
             mass = np.exp(log_prior).max(axis=0)
             points = np.flatnonzero(mass > FORGOTTEN * mass.max())
             self.noise[origin] = points, log_prior[:, points]
         return self.noise[origin]
+
+    def _others(self, one: tuple[int, ...]) -> list[int]:
+        """Donors of a set: the largest markets outside it, by their place in the pool."""
+        return [at for at, market in enumerate(self.pool.tolist()) if market not in one]
 
     def _factor(self) -> FloatArray:
         """What the placebos of all sets call for, at each length; overlapping sets count as the disjoint ones."""
