@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -442,6 +443,13 @@ def test_only_the_sums_of_a_branch_are_left_out(tmp_path: Path) -> None:
     assert first == {"其他": 20, "淘宝直播": 30, "某某": 70, "自主访问": 8}
 
 
+def test_a_table_of_the_users_own_stays_as_it_is(tmp_path: Path) -> None:
+    text = rows_csv("date,channel,visits,orders", lambda day: f"{day},app,5{day.day},3\n{day},total,9{day.day},4")
+    (tmp_path / "daily.csv").write_text(text + "2025-03-02,total,,7\n", encoding="utf-8")
+    read = series_of(assembled(tmp_path))
+    assert (len(read["total", "visits"]), len(read["total", "orders"])) == (30, 31)
+
+
 def test_clicks_are_visits_of_advertising_alone(tmp_path: Path) -> None:
     shop = made_shop(days=40)
     alimama.scenes(tmp_path, shop)
@@ -475,6 +483,57 @@ def test_more_of_the_same_is_added_and_another_kind_of_visit_is_not(tmp_path: Pa
     after = case.relation("daily")
     assert after is not None
     assert sorted(after["visits"].to_pylist()) == sorted(relation["visits"].to_pylist())
+
+
+def test_orders_in_two_downloads(tmp_path: Path) -> None:
+    shop = made_shop(days=30, scale=0.02)
+    (path,) = shopify.orders(tmp_path, shop)
+    whole = series_of(assembled(tmp_path))
+    head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    newest = next(place for place, line in enumerate(lines[40:], start=40) if line.split(",")[2])
+    again = tmp_path / "orders_export_2.csv"
+    again.write_text(head + "".join(lines[:newest]), encoding="utf-8")
+    assert series_of(assembled(tmp_path)) == whole
+    again.write_text(head + lines[0].replace(",CNY,", ",CNY,9", 1) + "".join(lines[1:newest]), encoding="utf-8")
+    assert series_of(assembled(tmp_path)) == whole, "what is not read may differ"
+    cells = lines[0].split(",")
+    cells[shopify.ORDERS_HEADER.index("Total")] = "1.00"
+    again.write_text(head + ",".join(cells) + "".join(lines[1:newest]), encoding="utf-8")
+    with pytest.raises(FileRefused) as refused:
+        assembled(tmp_path)
+    (fault,) = refused.value.faults
+    assert (fault.code, fault.args["key"], fault.args["count"]) == ("RC732", cells[0], "1")
+
+
+def test_voided_orders_are_none_with_all_their_lines(tmp_path: Path) -> None:
+    shop = made_shop(days=30, scale=0.02)
+    (path,) = shopify.orders(tmp_path, shop)
+    before = sum(series_of(assembled(tmp_path))[WHOLE_SHOP, "orders"].values())
+    text = path.read_text(encoding="utf-8")
+    two = next(line for line, below in pairwise(text.splitlines()) if below.split(",")[0] == line.split(",")[0])
+    path.write_text(text.replace(two, two.replace(",paid,", ",voided,").replace(",partially_refunded,", ",voided,")))
+    assert sum(series_of(assembled(tmp_path))[WHOLE_SHOP, "orders"].values()) == before - 1
+
+
+def test_a_log_that_was_cut_inside_a_day_leaves_the_day_that_is_there(tmp_path: Path) -> None:
+    header, files = "session_identifier,start_tstamp,user_identifier,default_channel_group", tmp_path / "files"
+    files.mkdir()
+    start = datetime.fromisoformat("2025-03-02 16:00:00")  # UTC; midnight in China
+    lines = [f"s{hour},{start + timedelta(hours=hour)},u{hour},Direct" for hour in range(40 * 24)]
+
+    def put(first: int, last: int) -> None:
+        (files / "sessions.csv").write_text("\n".join([header, *lines[first:last]]) + "\n", encoding="utf-8")
+
+    put(0, 35 * 24)
+    new_from_files(tmp_path / "case", Imports([files], {}))
+    case = open_case(tmp_path / "case").folder
+    put(34 * 24 + 8, 37 * 24)
+    (added, _), made = add_from_files(case, Imports([files], {}), today=RULES.today)
+    assert (added.table, added.added, added.revised) == ("daily", 2, 0)
+    assert [fault.args["day"] for fault in made.faults if fault.code == "RC752"] == ["2025-04-06"]
+    relation = case.relation("daily")
+    assert relation is not None
+    assert set(relation["visits"].to_pylist()) == {24.0}
 
 
 def test_one_workbook_of_several_views_gives_the_one_that_is_named(tmp_path: Path) -> None:
