@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pyarrow.parquet import write_table
 
 from rechannel import __version__
 from rechannel.answers.answer import Answer, Provenance
@@ -19,15 +22,21 @@ from rechannel.answers.hindsight import refuse_impact
 from rechannel.answers.impact import ImpactQuestion, answer_impact
 from rechannel.answers.journeys import REPLICATES, JourneyRules, Journeys, Told, journeys_of
 from rechannel.answers.money import Money, money_on, of_one_market
+from rechannel.answers.order import Progress, daily_answers, public_answers
 from rechannel.answers.pathcredit import PathCredit, path_credit
 from rechannel.answers.record import answer_record
+from rechannel.answers.testdesign import TestDesign, answer_design
 from rechannel.answers.worth import WorthQuestion, answer_worth, quarters
+from rechannel.evidence.audit import Audit, audit
+from rechannel.evidence.watch import FEWEST_STEPS, Watching, long_enough, watch
 from rechannel.report.facts import CaseFacts, facts_of
 from rechannel.report.publish import write_report
 from rechannel.report.runfiles import PAGES, write_run
+from rechannel.source.addition import Addition, add_to_case
 from rechannel.source.store import CaseFolder, CreatedCase, create_case, open_case_folder
-from rechannel.tables.calendar import Event, exits, with_holidays
+from rechannel.tables.calendar import Event, events_relation, exits, with_holidays
 from rechannel.tables.calendar import announced as announced_on
+from rechannel.tables.clock import daily_round
 from rechannel.tables.panel import Panel, build_panel
 from rechannel.tables.public import PublicRecord, read_public
 from rechannel.tables.rivals import in_market
@@ -41,7 +50,6 @@ new_case = create_case
 __all__ = ["Case", "CreatedCase", "Run", "new_case", "open_case"]
 
 RUN_HORIZONS = (30, 90)
-Progress = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +173,7 @@ class Case:
             closure = self.closure(channel, on, horizons, market=market)
             money, stamp = self.config.currency, self._provenance()
             return refuse_impact(self.public, self.config.channels, channel, on, horizons, closure, money, stamp)
-        self._limits.check(channel, on, horizons, market)
+        self.limits.check(channel, on, horizons, market)
         told = announced if announced is not None else announced_on(self.events, channel, on)
         if told is not None and told >= on:
             raise CallError("RC325", announced=told.isoformat(), on=on.isoformat())
@@ -201,7 +209,7 @@ class Case:
         """
         if not 0 <= severity <= 1:
             raise CallError("RC340", severity=f"{severity:g}")
-        self._limits.check(channel, on, horizons, market)
+        self.limits.check(channel, on, horizons, market)
         money, stamp = self._money(channel, on, market), self._provenance()
         if self.is_public:
             asked = DeclaredQuestion(channel, on, tuple(horizons), severity, notice)
@@ -245,12 +253,47 @@ class Case:
         """Which channels stand on the paths to orders? See `answers.journeys.journeys_of` (CallError RC364)."""
         return journeys_of(self.folder, rules, replicates, self._provenance(), tell)
 
+    def design(self, channel: str, most: int | None = None, days: int | None = None) -> TestDesign:
+        """Which test of a channel pays? See `answers.testdesign.answer_design` (CallError RC320, RC322)."""
+        money, stamp = self._money(channel, self.panel.last), self._provenance()
+        return answer_design(self.world, channel, money, stamp, self.config.channels, markets_most=most, days=days)
+
     def record(self) -> Answer:
         """What can the public record say, and what not? See `answers.record.answer_record`."""
         loss, found = None, exits(self.public.events)
         if found and self.is_public:
             loss = self.impact(found[-1].channel or "", found[-1].start).refusal
         return answer_record(self.public, loss, self.config.currency, self._provenance())
+
+    def audit(self) -> Audit:
+        """What in the data would be taken for something else? See `evidence.audit.audit` (RC322 without `daily`)."""
+        touches = self.folder.relation("touches")
+        return audit(self.panel, self.events, None if touches is None else daily_round(touches))
+
+    def watch(self) -> Watching:
+        """Which channel is dying? See `evidence.watch.watch`.
+
+        Raises
+        ------
+        CallError
+            RC322: the case has no `daily`; RC631: less than eight weeks of days, or half a year of weeks.
+        """
+        if not long_enough(self.panel):
+            cadence = self.panel.cadence
+            raise CallError(
+                "RC631", found=str(len(self.panel.dates)), cadence=cadence, fewest=str(FEWEST_STEPS[cadence])
+            )
+        return watch(self.panel, self.events, self.config.seed)
+
+    def accept(self, rows: Sequence[Event]) -> Addition:
+        """Log rows that the audit proposes in `events`; see `source.store.add_to_case`."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "audit.parquet"
+            write_table(events_relation(rows), path)
+            added = add_to_case(self.folder, "events", path)
+        for known in ("public", "events", "world", "_surrounds"):
+            self.__dict__.pop(known, None)
+        return added
 
     def run(self, progress: Progress | None = None) -> Run:
         """Ask every question the data allow, store the answers under `runs/` and publish the report.
@@ -266,50 +309,10 @@ class Case:
         """
         tell = progress or _quiet
         with self.folder.new_run() as pending:
-            answers = self._public_answers() if self.is_public else self._daily_answers(tell)
+            answers = public_answers(self) if self.is_public else daily_answers(self, tell)
             tell("report", "")
             write_run(pending, answers, self.facts())
         return Run(pending.final, answers, tuple(pending.final / name for name in PAGES))
-
-    def _public_answers(self) -> tuple[Answer, ...]:
-        """The record, then closure and impact of every exit of one channel."""
-        answers = [self.record()]
-        for event in exits(self.events):
-            assert event.channel is not None
-            severity = event.severity if event.severity else 1.0
-            answers.append(self.closure(event.channel, event.start, severity=severity))
-            answers.append(self.impact(event.channel, event.start))
-        return tuple(answers)
-
-    def _daily_answers(self, tell: Progress) -> tuple[Answer, ...]:
-        """Exposure, then every closure and demotion of one channel - as seen on its eve, its channel's worth, and what
-        did happen; without one, the most exposed channel is closed on the day after the data.
-        """
-        tell("exposure", "")
-        exposure = self.exposure()
-        answers, worth = [exposure], dict[str, Answer]()
-        for event in exits(self.events):
-            channel = event.channel
-            if channel is None or channel not in self.panel.channels:
-                continue
-            if not self._limits.reach(event.start) or event.market not in (None, *self.panel.markets):
-                continue
-            severity = 1.0 if event.kind == "closure" else event.severity
-            if severity is not None:
-                tell("closure", channel)
-                answers.append(self.closure(channel, event.start, severity=severity, market=event.market))
-            if channel not in worth:
-                tell("worth", channel)
-                worth[channel] = self.worth(channel)
-            if event.start <= self.panel.last:
-                tell("impact", channel)
-                answers.append(self.impact(channel, event.start, market=event.market))
-        if not worth and exposure.evidence:
-            channel, on = exposure.evidence[0].label, date.fromisoformat(exposure.asked["on"])
-            tell("closure", channel)
-            answers.append(self.closure(channel, on))
-            worth[channel] = self.worth(channel)
-        return (*answers, *worth.values())
 
     def publish(self, answers: Sequence[Answer], folder: Path, languages: Sequence[Language] = LANGUAGES) -> list[Path]:
         """Write the report of some answers into a folder."""
@@ -320,7 +323,7 @@ class Case:
         return facts_of(self.folder, None if self.is_public else self.panel)
 
     @property
-    def _limits(self) -> Limits:
+    def limits(self) -> Limits:
         """What the case may be asked about."""
         if self.is_public:
             return Limits(self.public.channels(self.config.channels), ())

@@ -9,7 +9,7 @@ from rechannel.cli.verb import Verb, argument, words
 from rechannel.vocabulary.errors import CallError, nearest
 from rechannel.vocabulary.wording import catalogue, text
 
-_ROOMS = ("fault", "error", "refusal", "grade", "grade_reason", "check")
+_ROOMS = ("fault", "error", "audit", "refusal", "grade", "grade_reason", "check")
 
 
 def explain(code: str) -> int:

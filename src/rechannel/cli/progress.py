@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rechannel.case import Case, Progress
+from rechannel.answers.order import Progress
+from rechannel.case import Case
 from rechannel.cli.terminal import language, say
 from rechannel.cli.verb import words
 from rechannel.vocabulary.channel import name_of

@@ -221,11 +221,7 @@ def window_sums(series: ChannelSeries, days: NDArray[np.int64], windows: FloatAr
 
 
 def shock_correlation(series: Sequence[ChannelSeries]) -> FloatArray:
-    """Correlation of the series' shocks, summed over weeks and shrunk towards none, shape [series, series].
-
-    Weekly sums carry the slow common demand that window sums feel; the shrinkage weight is Schafer and Strimmer
-    (2005), Statistical Applications in Genetics and Molecular Biology 4(1), equation for the correlation target D.
-    """
+    """Correlation of the series' shocks, shape [series, series]; see `correlation_of`."""
     if len(series) == 1:
         return np.ones((1, 1))
     n = series[0].values.size
@@ -235,15 +231,32 @@ def shock_correlation(series: Sequence[ChannelSeries]) -> FloatArray:
         y = one.values[days]
         residual = smoothed_residuals(one.fit, np.log(y) if one.is_log else y, one.design.columns[days], days)
         shocks[row, days] = np.clip(residual, -6, 6)
+    return correlation_of(shocks)
+
+
+def correlation_of(shocks: FloatArray) -> FloatArray:
+    """Correlation of daily shocks, summed over weeks and shrunk towards none, shape [series, series].
+
+    Weekly sums carry the slow common demand that window sums feel; the shrinkage weight is Schafer and Strimmer
+    (2005), Statistical Applications in Genetics and Molecular Biology 4(1), equation for the correlation target D.
+
+    Parameters
+    ----------
+    shocks
+        Standardised, shape [series, day]; nan = not measured.
+    """
+    count, n = shocks.shape
+    if count == 1:
+        return np.ones((1, 1))
     weeks = n // 7
-    blocks = shocks[:, n - weeks * 7 :].reshape(len(series), weeks, 7)
+    blocks = shocks[:, n - weeks * 7 :].reshape(count, weeks, 7)
     measured = np.isfinite(blocks)
     counts = measured.sum(axis=2)
     sums = np.where(measured, blocks, 0.0).sum(axis=2)
     weekly = np.where(counts >= 4, sums / np.sqrt(np.maximum(counts, 1)), np.nan)
     common = np.isfinite(weekly).all(axis=0)
     if common.sum() < 8:
-        return np.eye(len(series))
+        return np.eye(count)
     standard = weekly[:, common]
     standard = standard - standard.mean(axis=1, keepdims=True)
     spread = standard.std(axis=1, keepdims=True)
@@ -252,7 +265,7 @@ def shock_correlation(series: Sequence[ChannelSeries]) -> FloatArray:
     correlation = standard @ standard.T / m
     products = standard[:, None, :] * standard[None, :, :]
     sampling = products.var(axis=2) / m
-    off = ~np.eye(len(series), dtype=bool)
+    off = ~np.eye(count, dtype=bool)
     signal = float((correlation[off] ** 2).sum())
     shrink = min(1.0, float(sampling[off].sum()) / signal) if signal > 0 else 1.0
     shrunk = (1 - shrink) * correlation

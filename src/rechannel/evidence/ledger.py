@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from rechannel.evidence.baseline import Baseline, all_others, fit_baseline, padded, sum_of
 from rechannel.evidence.design import DISTURBING, REBOUND_DAYS, is_lasting
 from rechannel.evidence.finding import Finding
+from rechannel.evidence.geotest import MarketTest, measure_in_markets
 from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_guess
+from rechannel.evidence.marketvalues import between
 from rechannel.evidence.series import fit_series, scout_grid, trimmed
 from rechannel.tables.calendar import Event, announced
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import COUNTED, Metric
-from rechannel.vocabulary.estimate import FloatArray
+from rechannel.vocabulary.estimate import FloatArray, Refusal
 from rechannel.vocabulary.grade import Grade
 
 LONGEST_MEASURED = 28
@@ -53,7 +55,7 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
-class _Days:
+class EventDays:
     """Day numbers of one incident: measured days, rebound days, days hidden from the open path."""
 
     measured: NDArray[np.int64]
@@ -62,7 +64,7 @@ class _Days:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sums:
+class OpenSums:
     """Sums of the open path over the days of one event and over its rebound days, one series."""
 
     open_sum: FloatArray
@@ -110,6 +112,10 @@ def bank(
     findings = []
     confined: dict[tuple[str, ...], Baseline] = {}
     for incident in incidents(panel, events, baseline.before, market):
+        finding = _against_markets(panel, events, incident, baseline) if incident.markets else None
+        if finding is not None:
+            findings.append(finding)
+            continue
         series = baseline
         where: tuple[str, ...] | None = None if market is None else (market,)
         controls: tuple[str, ...] = ()
@@ -128,6 +134,58 @@ def bank(
         if finding is not None:
             findings.append(finding)
     return tuple(findings)
+
+
+def _against_markets(panel: Panel, events: Sequence[Event], incident: Incident, baseline: Baseline) -> Finding | None:
+    """An event confined to some markets, measured against the others; None when these cannot tell."""
+    event, before = incident.event, baseline.before
+    assert event.channel is not None
+    step = 7 if panel.cadence == "weekly" else 1
+    days = _days_of(panel, incident, before)
+    length = int(days.measured.size) * step
+    told = event.start - timedelta(days=incident.notice) if incident.notice else None
+    lasts = is_lasting(event) or panel.index_of(event.end) >= before
+    starts = dict.fromkeys(incident.markets, event.start)
+    test = MarketTest(event.channel, starts, (length,), None if lasts else event.days, told, event.kind)
+    effect = measure_in_markets(between(panel, 0, before), events, test, seed=0, metrics=("visits",))
+    if isinstance(effect, Refusal):
+        return None
+    names = tuple(str(channel) for channel in effect.visits.channels)
+    closed = names.index(event.channel)
+    draws = effect.gains()[:, :, 0]
+    gains, covariance = draws.mean(axis=0), np.cov(draws.T).reshape(len(names), len(names))
+    rebound, variance, together = 0.0, float("inf"), np.zeros(len(names))
+    if effect.rebound is not None:
+        late = (effect.rebound.observed - effect.rebound.open_draws)[:, :, 0].sum(axis=1)
+        rebound, variance = float(late.mean()), float(late.var())
+        together = ((draws - gains) * (late - late.mean())[:, None]).mean(axis=0)
+    removed = -float(gains[closed])
+    clear = removed > CLEAR_SD * float(np.sqrt(covariance[closed, closed])) and removed > 0
+    change, spread, usual = _yields(panel, event, days, baseline, incident.markets, before)
+    middle = np.median(effect.visits.open_draws[:, :, 0], axis=0)
+    return Finding(
+        channel=event.channel,
+        kind=event.kind,
+        start=event.start,
+        end=event.start + timedelta(days=length - step),
+        severity=event.severity if event.severity is not None else 1.0,
+        notice_days=incident.notice,
+        channels=names,
+        gains=gains,
+        gains_covariance=covariance,
+        rebound=rebound,
+        rebound_variance=variance,
+        rebound_covariance=together,
+        removed=removed,
+        open_own=float(middle[closed]),
+        open_rest=float(middle.sum() - middle[closed]),
+        yield_change=change,
+        yield_variance=spread,
+        yield_of_rest=usual,
+        grade_cap=effect.grade_cap() if clear else Grade.C,
+        clear=bool(clear),
+        markets=incident.markets,
+    )
 
 
 def _only_before(
@@ -159,7 +217,7 @@ def _notice(event: Event, events: Sequence[Event]) -> int:
     return 0 if told is None else (event.start - told).days
 
 
-def _days_of(panel: Panel, incident: Incident, before: int) -> _Days:
+def _days_of(panel: Panel, incident: Incident, before: int) -> EventDays:
     event = incident.event
     first = panel.index_of(event.start)
     lasting = is_lasting(event)
@@ -172,7 +230,7 @@ def _days_of(panel: Panel, incident: Incident, before: int) -> _Days:
     shown = before if lasting else (int(rebound[-1]) if rebound.size else last) + 1
     told = panel.index_of(event.start - timedelta(days=incident.notice))
     hidden = np.arange(max(0, told), shown)
-    return _Days(np.arange(first, last + 1), rebound, hidden)
+    return EventDays(np.arange(first, last + 1), rebound, hidden)
 
 
 def _measure(
@@ -195,7 +253,7 @@ def _measure(
     series, correlation = [baseline.series[at] for at in there], baseline.correlation[np.ix_(there, there)]
     names = tuple(str(one.channel) for one in series)
     closed = names.index(event.channel)
-    sums = [_both_sides(one, days, before) for one in series]
+    sums = [both_sides(one, days, before) for one in series]
     observed = np.array([np.nansum(one.values[days.measured]) for one in series])
     open_sum = np.array([item.open_sum[0] for item in sums])
     sd = np.sqrt(np.array([item.covariance[0, 0] for item in sums]))
@@ -245,7 +303,7 @@ def _measure(
 def _yields(
     panel: Panel,
     event: Event,
-    days: _Days,
+    days: EventDays,
     baseline: Baseline,
     markets: tuple[str, ...] | None,
     before: int,
@@ -307,7 +365,7 @@ def _yields(
     return change, variance, usual
 
 
-def _both_sides(series: ChannelSeries, days: _Days, before: int) -> _Sums:
+def both_sides(series: ChannelSeries, days: EventDays, before: int) -> OpenSums:
     """Open sums over the event's days and the rebound days, from the days before and after them.
 
     Each of the days gets a coefficient of its own with a flat prior: what it says about the open path is only its
@@ -349,6 +407,6 @@ def _both_sides(series: ChannelSeries, days: _Days, before: int) -> _Sums:
     if days.rebound.size:
         windows[1, n:] = measured[n:]
     if not series.is_log:
-        return _Sums(windows @ mean, windows @ covariance @ windows.T)
+        return OpenSums(windows @ mean, windows @ covariance @ windows.T)
     daily = np.exp(mean + 0.5 * np.diag(covariance))
-    return _Sums(windows @ daily, (windows * daily) @ covariance @ (windows * daily).T)
+    return OpenSums(windows @ daily, (windows * daily) @ covariance @ (windows * daily).T)

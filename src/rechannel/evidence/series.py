@@ -392,7 +392,7 @@ def forecast(
     variance += (by_level[None, :] - by_ar) ** 2 * fit.level_variance[:, None]
     if observation_noise:
         variance += _innovation_variance(fit, ahead, windows)
-    return _matched(fit.weight, location, fit.rate[:, None] * variance, fit.df)
+    return matched_t(fit.weight, location, fit.rate[:, None] * variance, fit.df)
 
 
 def forecast_days(fit: SeriesFit, design: FloatArray, days: NDArray[np.int64]) -> Forecast:
@@ -413,7 +413,7 @@ def forecast_days(fit: SeriesFit, design: FloatArray, days: NDArray[np.int64]) -
     variance = (np.matmul(loading, fit.factor) ** 2).sum(axis=2)
     variance += (1.0 - by_ar) ** 2 * fit.level_variance[:, None]
     variance += fit.grid.q[:, None] * ahead[None, :] + (1.0 - by_ar**2) / (1.0 - phi**2)
-    return _matched(fit.weight, location, fit.rate[:, None] * variance, fit.df)
+    return matched_t(fit.weight, location, fit.rate[:, None] * variance, fit.df)
 
 
 def _innovation_variance(fit: SeriesFit, ahead: FloatArray, windows: FloatArray) -> FloatArray:
@@ -434,7 +434,7 @@ def _innovation_variance(fit: SeriesFit, ahead: FloatArray, windows: FloatArray)
     return np.asarray(fit.grid.q[:, None] * level[None, :] + total[position])
 
 
-def _matched(weight: FloatArray, location: FloatArray, squared: FloatArray, df: float) -> Forecast:
+def matched_t(weight: FloatArray, location: FloatArray, squared: FloatArray, df: float) -> Forecast:
     """The t with the mean, variance and kurtosis of a mixture of t distributions, windows side by side."""
     df_each = max(df, SMALLEST_DF)
     mean = weight @ location
@@ -455,12 +455,16 @@ def smoothed_residuals(fit: SeriesFit, y: FloatArray, design: FloatArray, days: 
     They carry the co-movement of channels that their design does not explain.
     """
     best = int(np.argmax(fit.weight))
-    phi, q = float(fit.grid.phi[best]), float(fit.grid.q[best])
     residual = y - design @ fit.coefficients[best]
+    return innovations(residual, days, float(fit.grid.phi[best]), float(fit.grid.q[best]), float(fit.rate[best]))
+
+
+def innovations(residual: FloatArray, days: NDArray[np.int64], phi: float, q: float, rate: float) -> FloatArray:
+    """Standardised innovations of level + AR(1) at one grid point, shape [day]; the first is 0."""
     gaps = np.diff(days).astype(float)
     decay = phi**gaps
     spread = (1 - decay**2) / (1 - phi**2)
-    diagonal = np.empty(y.size)
+    diagonal = np.empty(residual.size)
     diagonal[0] = 1 - phi**2
     diagonal[1:] = 1 / spread
     diagonal[:-1] += decay**2 / spread
@@ -468,7 +472,7 @@ def smoothed_residuals(fit: SeriesFit, y: FloatArray, design: FloatArray, days: 
     scaled = diagonal * residual
     scaled[:-1] += off * residual[1:]
     scaled[1:] += off * residual[:-1]
-    walk = np.zeros(y.size)
+    walk = np.zeros(residual.size)
     walk[:-1] += 1 / gaps
     walk[1:] += 1 / gaps
     pivots, lower, info = dpttrf(diagonal + walk / q, off - 1 / gaps / q)
@@ -476,7 +480,7 @@ def smoothed_residuals(fit: SeriesFit, y: FloatArray, design: FloatArray, days: 
         raise ArithmeticError("the level precision is not positive definite")
     level, _ = dpttrs(pivots, lower, scaled)
     ar = residual - level
-    innovation = np.zeros(y.size)
+    innovation = np.zeros(residual.size)
     # the level's own innovations belong to the co-movement as well
     innovation[1:] = (ar[1:] - decay * ar[:-1] + np.diff(level)) / np.sqrt(spread)
-    return np.asarray(innovation / np.sqrt(fit.rate[best]))
+    return np.asarray(innovation / np.sqrt(rate))

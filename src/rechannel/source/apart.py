@@ -6,9 +6,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import IO, TypeVar
 
 import pyarrow as pa
 
@@ -18,9 +18,9 @@ _T = TypeVar("_T")
 
 
 def read_apart(
-    module: str, path: Path, part: str, kind: str, faults: FaultList, take: Callable[[pa.RecordBatchReader], _T]
+    module: str, path: Path, part: str, kind: str, faults: FaultList, take: Callable[[IO[bytes]], _T]
 ) -> _T | None:
-    """Run `python -m MODULE PATH PART` and give its stream of Arrow batches to `take`.
+    """Run `python -m MODULE PATH PART` and give what it writes to `take`.
 
     Returns
     -------
@@ -37,11 +37,11 @@ def read_apart(
         )
         assert child.stdout is not None
         try:
-            with child.stdout, pa.ipc.open_stream(child.stdout) as stream:
-                taken = take(stream)
+            with child.stdout:
+                taken = take(child.stdout)
                 if faults.refusals:
                     child.kill()
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, json.JSONDecodeError):
             taken = None  # the other process says why on its way out
         except BaseException:
             child.kill()
@@ -73,25 +73,3 @@ def _say(said: list[str], code: int, path: Path, kind: str, faults: FaultList) -
     else:
         reason = str(told.get("reason", "")).replace(str(path.resolve()), path.name)
         faults.add("RC114", "refuse", kind=kind, reason=reason[:200])
-
-
-def limit_memory(most_bytes: int) -> None:
-    """Let this process end rather than grow beyond `most_bytes` of address space; it leaves no core file."""
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def give(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write the rows to stdout, for `read_apart` at the other end."""
-    with pa.ipc.new_stream(sys.stdout.buffer, schema) as stream:
-        for batch in batches:
-            stream.write_batch(batch)
-
-
-def give_up(**told: object) -> NoReturn:
-    """End with a reason: `tables=[...]` that there are, or `reason=...`."""
-    print(json.dumps(told), file=sys.stderr)
-    raise SystemExit(2)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import IO
 
 import duckdb
 import pyarrow as pa
 
-from rechannel.source.apart import give, give_up, limit_memory, read_apart
+from rechannel.source.apart import read_apart
+from rechannel.source.childend import give_up, limit_memory
 from rechannel.source.engine import named
 from rechannel.source.faultlist import FaultList
 from rechannel.source.intake import Header, is_too_wide, load_arrow
@@ -45,11 +47,12 @@ def load_duckdb(connection: duckdb.DuckDBPyConnection, path: Path, faults: Fault
         Name of the table or view, `schema.table` outside the schema `main`; empty = the only one.
     """
 
-    def take(stream: pa.RecordBatchReader) -> Header | None:
-        names = tuple(stream.schema.names)
-        if is_too_wide(len(names), 0, faults):
-            return None
-        load_arrow(connection, stream.schema, stream)
+    def take(stream: IO[bytes]) -> Header | None:
+        with pa.ipc.open_stream(stream) as batches:
+            names = tuple(batches.schema.names)
+            if is_too_wide(len(names), 0, faults):
+                return None
+            load_arrow(connection, batches.schema, batches)
         return Header(names, 0)
 
     return read_apart("rechannel.source.duckfile", path, part, "DuckDB", faults, take)
@@ -78,7 +81,9 @@ def main() -> None:
             if chosen is None:
                 give_up(tables=list(tables))
             reader = connection.sql(f"SELECT * FROM {chosen}").to_arrow_reader(_BATCH)
-            give(reader.schema, reader)
+            with pa.ipc.new_stream(sys.stdout.buffer, reader.schema) as stream:
+                for batch in reader:
+                    stream.write_batch(batch)
     except (duckdb.Error, MemoryError) as error:
         give_up(reason=str(error).splitlines()[0])
 

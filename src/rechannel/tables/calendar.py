@@ -95,6 +95,21 @@ def read_events(relation: pa.Table) -> tuple[Event, ...]:
     return tuple(sorted(events, key=lambda event: (event.start, event.end, event.kind, event.channel or "")))
 
 
+def events_relation(events: Sequence[Event]) -> pa.Table:
+    """The records as canonical rows; the reverse of `read_events`."""
+    return pa.table(
+        {
+            "start": pa.array([event.start for event in events], pa.date32()),
+            "end": pa.array([event.end for event in events], pa.date32()),
+            "kind": pa.array([event.kind for event in events], pa.string()),
+            "channel": pa.array([event.channel for event in events], pa.string()),
+            "market": pa.array([event.market for event in events], pa.string()),
+            "severity": pa.array([event.severity for event in events], pa.float64()),
+            "note": pa.array([event.note for event in events], pa.string()),
+        }
+    )
+
+
 def _or_all(name: str | None) -> str | None:
     return None if name in (None, "", ALL_MARKETS) else name
 

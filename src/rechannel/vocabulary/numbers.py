@@ -120,6 +120,17 @@ def percent(share: float, *, width: float = math.nan) -> str:
     return f"{_signed(value, min(decimals, 1))}%"
 
 
+def chance(probability: float) -> str:
+    """A probability as percent; one beyond the data's reach is no certainty: >99%, <1%.
+
+    >>> chance(0.9999), chance(0.5), chance(0.0001)
+    ('>99%', '50%', '<1%')
+    """
+    if probability > 0.99:
+        return ">99%"
+    return "<1%" if probability < 0.01 else f"{100 * probability:.0f}%"
+
+
 def percent_span(low: float, high: float) -> str:
     """27%–37%."""
     width = abs(high - low)
