@@ -167,6 +167,8 @@ def test_one_download_in_two_files(tmp_path: Path) -> None:
     made = assembled(tmp_path)
     assert series_of(made) == whole
     assert made.tables["daily"].duplicates == 30 * 7
+    again = assemble([path, path, tmp_path / "again.csv"], RULES, products=shipped_products())
+    assert series_of(again) == whole, "a file that is given twice is read once"
     twins = tmp_path / f"{path.stem} (1).csv"
     twins.write_bytes(path.read_bytes())
     assert [file.candidates for file in assembled(tmp_path).files if file.unplaced == "twice"] == [(twins.name,)]
