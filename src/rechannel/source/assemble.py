@@ -40,6 +40,7 @@ ALIKE_SHOWN = {"refuse": 20, "warning": 3, "note": 1}
 EXPECTED = frozenset({"RC117", "RC146", "RC149", "RC151", "RC180"})
 """Remarks that are nothing new in an export that a mapping file describes: tabs, sheets, titles, `-`, epoch times."""
 _COPY = re.compile(r"\s*[(（]\d+[)）]$|\s*- (?:副本|Copy)$")
+"""What a second download adds to a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def assemble(
         RC310: no such file; RC711: nothing could be placed, with every header.
     """
     named = {path: table for table, path in (tables or {}).items()}
-    paths = files_of([*given, *named])
+    paths = list(dict.fromkeys(files_of([*given, *named])))
     hashes = {path: file_sha256(split_part(path)[0]) for path in paths}
     salt = salt or hashlib.sha256("".join(["salt:", *sorted(hashes.values())]).encode()).hexdigest()
     reading = Reading(rules, products, channels, salt, connections or {}, _branches_of(existing))
@@ -195,12 +196,14 @@ def _read_all(
 ) -> list[Taken]:
     """Every file in turn; those of one export once more when their trees must name a branch alike."""
     by_path: dict[Path, list[Taken]] = {}
+    downloads: dict[tuple[str, ...], Path] = {}
     for place, path in enumerate(paths):
-        twin = next((one for one in paths[:place] if _is_copy(path, one) and hashes[one] == hashes[path]), None)
+        download = (hashes[path], _COPY.sub("", path.stem), path.suffix.lower(), named.get(path, ""))
+        first = downloads.setdefault(download, path)
         if path not in given and path not in named and not SUFFIXES.intersection(map(str.lower, path.suffixes)):
             by_path[path] = [_left_aside(path, "suffix")]
-        elif twin is not None and named.get(twin) == named.get(path):
-            by_path[path] = [_left_aside(path, "twice", twin.name)]
+        elif first != path:
+            by_path[path] = [_left_aside(path, "twice", first.name)]
         else:
             tell = bars(path.name, place, len(paths)) if bars else None
             by_path[path] = list(read_members(path, hashes[path], reading, named.get(path), tell))
@@ -217,11 +220,6 @@ def _read_all(
 
 def _left_aside(path: Path, why: Unplaced, *others: str) -> Taken:
     return Taken(ReadFile(path.name, unplaced=why, candidates=others), (), None, FaultList(path.name))
-
-
-def _is_copy(one: Path, other: Path) -> bool:
-    """Whether two names are those of one download, done twice."""
-    return _COPY.sub("", one.stem) == _COPY.sub("", other.stem) and one.suffix.lower() == other.suffix.lower()
 
 
 def _branches_of(existing: pa.Table | None) -> frozenset[str]:

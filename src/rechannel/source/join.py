@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import duckdb
 import pyarrow as pa
@@ -148,6 +149,8 @@ def join_daily(
     The panel, or None when no row is left; warnings say what was not taken and why.
     """
     stacked = _one_kind_of_market(stacked, existing, faults)
+    if existing is not None:
+        stacked = [(export, _without_partial_days(export, table, existing, faults)) for export, table in stacked]
     tables = _without_claims(stacked, existing, faults)
     tables, counts = _one_kind_of_visit(tables, counts, faults)
     choice = _choice(tables, faults)
@@ -174,9 +177,12 @@ def join_daily(
             metrics = ["visits", *metrics]
         if existing is not None:
             connection.register("existing", existing)
-        _leave_days_without_visits(connection, existing, faults)
+        declared = [place for place, (export, _) in enumerate(tables) if export.role == "table"]
+        if not declared:
+            _leave_days_without_visits(connection, existing, faults)
         _say_without_visits(connection, keys, metrics, existing, faults)
-        _leave_told_totals(connection, keys, metrics, existing, faults)
+        told = [metric for metric in metrics if choice.get((WHOLE_SHOP, metric)) not in declared]
+        _leave_told_totals(connection, keys, told, existing, faults)
         empty = " AND ".join(f"{named(name)} IS NULL" for name in metrics)
         ordered = ", ".join(named(name) for name in TABLES["daily"].names if name in (*keys, *metrics))
         order = ", ".join(named(key) for key in keys)
@@ -202,6 +208,25 @@ def _one_kind_of_market(
         else:
             faults.add("RC705" if apart else "RC706", "warning", export=export.label)
     return kept
+
+
+def _without_partial_days(export: Export, table: pa.Table, existing: pa.Table, faults: FaultList) -> pa.Table:
+    """Leave the first and the last day of a log where the panel that is there counts more: it was cut inside them."""
+    if export.grain == "rows":
+        return table
+    counted = "visits" if export.grain == "events" else "orders"
+    ends = pc.min_max(table["date"]).as_py()
+    for day in sorted({ends["min"], ends["max"]}):
+        here, there = _sum_of(table, counted, day), _sum_of(existing, counted, day)
+        if here < there:
+            faults.add("RC752", "warning", export=export.label, day=str(day), here=f"{here:,g}", there=f"{there:,g}")
+            table = table.filter(pc.not_equal(table["date"], day))
+    return table
+
+
+def _sum_of(table: pa.Table, column: str, day: date) -> float:
+    rows = table.filter(pc.equal(table["date"], day))
+    return float(pc.sum(rows[column]).as_py() or 0.0) if column in table.column_names else 0.0
 
 
 def _without_claims(
@@ -329,7 +354,10 @@ def _cell(metric: str, tables: Sequence[tuple[Export, pa.Table]], choice: Choice
 def _leave_days_without_visits(
     connection: duckdb.DuckDBPyConnection, existing: pa.Table | None, faults: FaultList
 ) -> None:
-    """Leave days before the first and after the last one with visits, where any are known: the panel ends there."""
+    """Leave days before the first and after the last one with visits, where any are known: the panel ends there.
+
+    A table of the user's own stays as it is.
+    """
     known = "SELECT date FROM joined WHERE visits IS NOT NULL"
     if existing is not None:
         known += " UNION ALL SELECT date FROM existing WHERE visits IS NOT NULL"
@@ -384,7 +412,10 @@ def _leave_told_totals(
     existing: pa.Table | None,
     faults: FaultList,
 ) -> None:
-    """Leave figures of the whole shop on days on which every channel states them: `total` holds what only it knows."""
+    """Leave figures of the whole shop on days on which every channel states them: `total` holds what only it knows.
+
+    `metrics` are those that no table of the user's own states for the whole shop.
+    """
     left = []
     days = [key for key in keys if key != "channel"]
     if not connection.execute(f"SELECT count(*) FROM joined WHERE channel = {quoted(WHOLE_SHOP)}").fetchall()[0][0]:

@@ -197,8 +197,8 @@ def _orders_per_day(connection: duckdb.DuckDBPyConnection, files: Sequence[str],
     has_value, has_refunds = connection.execute(
         "SELECT count(value) > 0, count(refunded) > 0 FROM given_orders"
     ).fetchall()[0]
-    gmv = ", coalesce(sum(value), 0) AS gmv" if has_value else ""
-    refunds = ", coalesce(sum(refunded), 0) AS refunds" if has_refunds else ""
+    gmv = f", {_sum('value')} AS gmv" if has_value else ""
+    refunds = f", {_sum('refunded')} AS refunds" if has_refunds else ""
     return connection.sql(
         f"""WITH bought AS (SELECT * EXCLUDE (file), CAST(time AS DATE) AS date FROM given_orders
             QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY file) = 1),
@@ -247,7 +247,7 @@ def _visits_per_day(
     names = [name for name, known in sums.items() if known]
     columns = {"orders": "orders", "gmv": "value"}
     whole = ""
-    figures = "".join(f", coalesce(sum({columns[name]}), 0) AS {name}" for name in names)
+    figures = "".join(f", {_sum(columns[name])} AS {name}" for name in names)
     if bought and not told:
         whole = f"""UNION ALL SELECT date{market}, {quoted(WHOLE_SHOP)}, NULL{figures}
             FROM (SELECT DISTINCT date{market} FROM happened)
@@ -266,6 +266,11 @@ def _visits_per_day(
         {whole} ORDER BY date, channel{market}"""
     ).to_arrow_table()
     return {"daily": daily, "touches": touches}
+
+
+def _sum(column: str) -> str:
+    """SQL of a sum that is the same in any order of its parts."""
+    return f"round(coalesce(sum({column}), 0), 6)"
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, sheet: Table) -> None:
