@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import (
+    batch_cost,
     door_audit,
     door_cases,
     imports,
@@ -24,6 +25,7 @@ from benchmarks import (
     markets,
     null_series,
     page,
+    peers_impact,
     placebo_panels,
     twins,
     world_ranks,
@@ -106,6 +108,8 @@ SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "imports": imports.run,
     "journeys": journey_logs,
     "audit": audit_and_watch,
+    "batch": batch_cost.run,
+    "peers": peers_impact.run,
 }
 
 

@@ -12,8 +12,10 @@ from benchmarks import markets as null_panels
 from benchmarks.market_shops import CHANNELS, FIRST, made_shop
 from numpy.testing import assert_allclose
 
+from rechannel.evidence.channel import innovation_guess
 from rechannel.evidence.design import build_design
 from rechannel.evidence.donors import collapse_markets, market_grid, market_series, prior_of_noise, regress
+from rechannel.evidence.forecast import forecast
 from rechannel.evidence.geotest import (
     MarketEffect,
     MarketTest,
@@ -23,8 +25,8 @@ from rechannel.evidence.geotest import (
     p_value,
     verdict,
 )
-from rechannel.evidence.joint import innovation_guess
-from rechannel.evidence.series import Grid, fit_series, forecast
+from rechannel.evidence.grid import Grid
+from rechannel.evidence.series import fit_series
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.estimate import Refusal

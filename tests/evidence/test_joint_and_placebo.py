@@ -9,18 +9,10 @@ import pytest
 
 from rechannel.evidence import placebo
 from rechannel.evidence.baseline import fit_baseline
+from rechannel.evidence.channel import ChannelSeries, fit_channel
 from rechannel.evidence.design import build_design
 from rechannel.evidence.impact import OpenPath, Window, open_path
-from rechannel.evidence.joint import (
-    ChannelSeries,
-    error_correlation,
-    fit_channel,
-    joint_scores,
-    joint_sums,
-    shock_correlation,
-    states,
-    window_sums,
-)
+from rechannel.evidence.joint import error_correlation, joint_scores, joint_sums, shock_correlation, states, window_sums
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.estimate import FloatArray

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rechannel.evidence.channel import innovation_guess
 from rechannel.evidence.compat import CompatGrid, CompatSummary, causal_impact_compat
-from rechannel.evidence.joint import innovation_guess
-from rechannel.evidence.series import fit_series, forecast
+from rechannel.evidence.forecast import forecast
+from rechannel.evidence.series import fit_series
 from rechannel.vocabulary.estimate import FloatArray
 
 REFERENCE = Path(os.environ.get("RECHANNEL_REFERENCE") or Path(__file__).resolve().parents[3] / "shared" / "reference")

@@ -1,4 +1,4 @@
-"""The watch: drops are flagged within days, noise is not, a tracking fault is told from a real drop, the stake is right."""
+"""The watch flags drops within days and no noise, tells a tracking fault from a real drop; its stake is right."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def test_the_stake_holds_what_ninety_more_days_would_have_brought() -> None:
 
 
 def test_false_alarms_keep_the_promised_rate_under_the_models_own_noise() -> None:
-    """Under no change the Shiryaev-Roberts statistic over DROPS is a martingale plus the number of steps, so it passes A
-    within m steps with a chance of at most m / A: at A = 200 and 80 steps, at most .4 of the channels; 60 channels of
+    """Under no change the Shiryaev-Roberts statistic over DROPS is a martingale plus the number of steps, so it passes
+    A within m steps with a chance of at most m / A: at A = 200 and 80 steps, at most .4 of the channels; 60 channels of
     plain noise, so at most 24 + 3 sd = 36. At the alarm level itself nothing is expected."""
     rng = np.random.default_rng(8)
     visits = rng.poisson(2000 * np.exp(0.04 * rng.standard_normal((220, 60)))).astype(float)

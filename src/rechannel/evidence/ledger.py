@@ -9,13 +9,13 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from rechannel.evidence.baseline import Baseline, all_others, fit_baseline, padded, sum_of
+from rechannel.evidence.baseline import Baseline, all_others, fit_baseline, padded, sum_of, untouched_markets
+from rechannel.evidence.channel import ChannelSeries, Scale, scout_channel
 from rechannel.evidence.design import DISTURBING, REBOUND_DAYS, is_lasting
 from rechannel.evidence.finding import Finding
 from rechannel.evidence.geotest import MarketTest, measure_in_markets
-from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_guess
 from rechannel.evidence.marketvalues import between
-from rechannel.evidence.series import fit_series, scout_grid, trimmed
+from rechannel.evidence.series import fit_series, trimmed
 from rechannel.tables.calendar import Event, announced
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import COUNTED, Metric
@@ -121,7 +121,7 @@ def bank(
         controls: tuple[str, ...] = ()
         if incident.markets:
             where = incident.markets
-            controls = _untouched(panel, events, incident)
+            controls = untouched_markets(panel, events, incident.event.start, incident.event.end)
         if is_lasting(incident.event):
             series = _only_before(panel, events, incident, where, controls)
         elif incident.markets:
@@ -202,14 +202,6 @@ def _only_before(
     eve = max(0, panel.index_of(event.start - timedelta(days=incident.notice)))
     subject = (event.channel, event.start)
     return fit_baseline(panel, events, eve, markets=markets, controls=controls, subject=subject)
-
-
-def _untouched(panel: Panel, events: Sequence[Event], incident: Incident) -> tuple[str, ...]:
-    """Markets in which nothing else of that kind happened around the incident's days."""
-    margin = timedelta(days=REBOUND_DAYS)
-    first, last = incident.event.start - margin, incident.event.end + margin
-    busy = {event.market for event in events if event.kind in DISTURBING and event.start <= last and event.end >= first}
-    return () if None in busy else tuple(name for name in panel.markets if name not in busy)
 
 
 def _notice(event: Event, events: Sequence[Event]) -> int:
@@ -348,15 +340,7 @@ def _yields(
             or min(both) <= 0
         ):
             continue
-        fit = fit_channel(
-            metric,
-            None,
-            np.exp(values),
-            design,
-            before,
-            is_log=True,
-            grid=scout_grid(),
-        ).fit
+        fit = scout_channel(metric, None, np.exp(values), design, before, is_log=True).quick().fit
         shift = fit.coefficients[:, -1]
         spread = fit.rate * fit.df / (fit.df - 2) * (fit.factor[:, -1, :] ** 2).sum(axis=1)
         mean = float(fit.weight @ shift)
@@ -386,11 +370,20 @@ def both_sides(series: ChannelSeries, days: EventDays, before: int) -> OpenSums:
     scaled = np.log(np.maximum(y, 1e-9)) if series.is_log else y
     own_day = (used[:, None] == wanted[None, :]).astype(float)
     columns = np.concatenate([series.design.columns[used], own_day], axis=1)
-    unit = 1.0 if series.is_log else max(float(np.abs(raw[near]).mean()), 1e-12)
     open_values = raw[near]
-    guess = innovation_guess(np.log(open_values) if series.is_log else open_values)
-    precision = np.concatenate([(guess / (series.design.prior_sd * unit)) ** 2, np.full(wanted.size, FLAT_PRIOR)])
-    fit = fit_series(scaled, columns, used, precision, grid=trimmed(series.fit), scale_guess=guess)
+    scale = Scale.of(np.log(open_values) if series.is_log else open_values, series.is_log)
+    precision = np.concatenate([scale.precision(series.design.prior_sd), np.full(wanted.size, FLAT_PRIOR)])
+    mean = scale.mean(series.design)
+    fit = fit_series(
+        scaled,
+        columns,
+        used,
+        precision,
+        grid=trimmed(series.fit),
+        scale_guess=scale.guess,
+        spread=None if series.spread is None else series.spread[used],
+        prior_mean=None if mean is None else np.concatenate([mean, np.zeros(wanted.size)]),
+    )
     k = series.design.columns.shape[1]
     placeholder = scaled[np.isin(used, wanted)]
     location = placeholder[None, :] - fit.coefficients[:, k:]

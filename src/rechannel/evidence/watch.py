@@ -12,9 +12,10 @@ from scipy.special import expit, stdtrit
 
 from rechannel.evidence.baseline import padded, with_coming
 from rechannel.evidence.cause import SURE, Books, cause_of, cause_of_all, open_books, whole_shop
+from rechannel.evidence.channel import FEWEST_TRAINING_DAYS, fit_channel
 from rechannel.evidence.contrast import BASE_STEPS, CONTRAST_DF, contrast
 from rechannel.evidence.design import build_design
-from rechannel.evidence.joint import FEWEST_TRAINING_DAYS, fit_channel, window_sums
+from rechannel.evidence.joint import window_sums
 from rechannel.evidence.monitor import Monitored, alarm_level, monitor
 from rechannel.evidence.oddity import explained
 from rechannel.evidence.shifts import LASTING_PER_YEAR, REACHES
