@@ -64,16 +64,21 @@ def test_the_true_controls_are_found_and_the_useless_one_is_not(n: int, related:
 
 
 def test_many_candidates_are_walked_and_agree_with_every_set() -> None:
-    """12 candidates enumerated, and the same 12 among 14, two of them noise: the walk finds the same."""
-    y, week, controls = made(400, True, 3, useless=10)
-    days, guess = np.arange(400, dtype=np.int64), innovation_guess(y)
-    assert controls.shape[1] == MOST_ENUMERATED
-    every = choose_controls(y, week, controls, days, np.full(6, 1e-3), np.full(12, 0.04), scale_guess=guess, seed=1)
-    noise = np.random.default_rng(5).standard_normal((400, 2))
-    more = np.column_stack([controls, noise])
-    walked = choose_controls(y, week, more, days, np.full(6, 1e-3), np.full(14, 0.04), scale_guess=guess, seed=1)
-    assert walked.inclusion[:12] == pytest.approx(every.inclusion, abs=0.12)
-    assert set(every.chosen.tolist()) == set(walked.chosen.tolist()) == {0, 1}
+    """12 candidates enumerated, and the same 12 among 14, two of them noise: the walk finds the same. Ten useless ones
+    that share the factor of the true two: of six series, one may take one of them in."""
+    wrong = 0
+    for seed in range(6):
+        y, week, controls = made(400, True, seed, useless=10)
+        days, guess = np.arange(400, dtype=np.int64), innovation_guess(y)
+        assert controls.shape[1] == MOST_ENUMERATED
+        every = choose_controls(y, week, controls, days, np.full(6, 1e-3), np.full(12, 0.04), scale_guess=guess, seed=1)
+        noise = np.random.default_rng(5).standard_normal((400, 2))
+        more = np.column_stack([controls, noise])
+        walked = choose_controls(y, week, more, days, np.full(6, 1e-3), np.full(14, 0.04), scale_guess=guess, seed=1)
+        assert walked.inclusion[:12] == pytest.approx(every.inclusion, abs=0.12)
+        assert {0, 1} <= set(every.chosen.tolist()) & set(walked.chosen.tolist())
+        wrong += len(every.chosen) - 2
+    assert wrong <= 1
 
 
 def test_chosen_controls_cost_little_beside_the_true_model() -> None:

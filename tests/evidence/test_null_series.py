@@ -30,7 +30,7 @@ def test_the_true_controls_are_found() -> None:
     """Coefficients .6 and .4 of the first two controls and none of the third, inside 4 posterior sd."""
     for number in range(10):
         made = null_series.make_series(null_series.CELLS[1], number)
-        fit = null_series.fit(made)
+        fit = null_series.fit(made).fit
         mean = fit.weight @ fit.coefficients
         best = int(np.argmax(fit.weight))
         sd = np.sqrt(np.diag(fit.rate[best] * fit.factor[best] @ fit.factor[best].T))

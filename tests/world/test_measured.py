@@ -110,6 +110,8 @@ def test_strong_data_find_what_came_back(row: tuple[float, ...]) -> None:
     case = made(np.array(row))
     low, high = ends(case.retained)
     assert low - 0.02 <= sum(row) <= high + 0.02
+    if sum(row) > 1:  # more than left: a break of the other channel is as good a story, and the interval holds both
+        return
     assert high - low < 0.25
     assert np.median(case.retained) == pytest.approx(sum(row), abs=0.1)
     orders = case.month(case.measured.net_loss["orders"])
@@ -153,12 +155,16 @@ def test_a_channel_that_did_not_fall_lost_nothing(seed: int) -> None:
     assert high - low < 0.5 * (np.quantile(alone, 0.95) - np.quantile(alone, 0.05))
 
 
-def test_a_break_of_another_channel_is_no_gain() -> None:
-    """`live` jumps by 60 % on the day by itself: hardly any of its jump is put down to the entry's visits."""
-    quiet, broken = (made(np.array([0.3, 0.1, 0.05]), jump=jump, noise=0.03) for jump in (0.0, 0.47))
+@pytest.mark.parametrize("times", [2.7, 5.0, 12.0])
+def test_a_break_of_another_channel_is_no_gain(times: float) -> None:
+    """`live` jumps to several times its visits on the day by itself, by .6, 1.3 and 3.7 times what left the entry: most
+    of that is not put down to the entry, and it is said. A jump that the entry's visits explain easily is theirs."""
+    quiet, broken = (made(np.array([0.3, 0.1, 0.05]), jump=jump, noise=0.03) for jump in (0.0, np.log(times)))
     gap = np.median(broken.retained) - np.median(quiet.retained)
-    jumped = 0.6 * SHARES[3] / SHARES[0]
-    assert abs(gap) < 0.5 * jumped
+    jumped = (times - 1) * SHARES[3] / SHARES[0]
+    assert abs(gap) < 0.25 * jumped
+    assert quiet.measured.broke.max() < 0.1
+    assert broken.measured.broke[-1] > 0.9
 
 
 def test_what_the_event_was_unlike_is_said() -> None:

@@ -43,7 +43,11 @@ class MeasuredEvent:
 
 def grade_at(event: MeasuredEvent, at: int, horizon: int) -> tuple[Grade, tuple[str, ...]]:
     """B for a natural experiment on this channel, capped by every check that fails."""
-    reasons = [check.key for check in (*_horizon_checks(event, at, horizon), _foretold(event)) if not check.passed]
+    reasons = [
+        check.key
+        for check in (*_horizon_checks(event, at, horizon), _foretold(event), _broken(event))
+        if not check.passed
+    ]
     if event.opened.moved_controls:
         reasons.append("controls")
     return (Grade.C if reasons else Grade.B), tuple(reasons)
@@ -83,6 +87,19 @@ def _foretold(event: MeasuredEvent) -> Check:
     return Check("foretold", unlike <= MOST_UNLIKE, {"probability": round(unlike, 3)})
 
 
+def _broken(event: MeasuredEvent) -> Check:
+    """Whether another channel more likely moved by itself on that day than by the event."""
+    opened, broke = event.opened, event.measured.broke
+    if not broke.size:
+        return Check("other_moved", True, {"channel": "", "probability": 0.0})
+    most = int(np.argmax(broke))
+    figures: dict[str, str | float] = {
+        "channel": opened.channels[opened.others[most]],
+        "probability": round(float(broke[most]), 3),
+    }
+    return Check("other_moved", bool(broke[most] <= MOST_UNLIKE), figures)
+
+
 def checks_of(event: MeasuredEvent, horizons: Sequence[int]) -> list[Check]:
     """Every check of the answer, shown whether it passed or not."""
     calibration, opened = event.calibration, event.opened
@@ -97,7 +114,7 @@ def checks_of(event: MeasuredEvent, horizons: Sequence[int]) -> list[Check]:
             )
         )
     if len(opened.channels) > 1:
-        checks.append(_foretold(event))
+        checks += [_foretold(event), _broken(event)]
     if opened.early.size:
         quantiles = Quantiles.of(opened.early)
         low, high = quantiles.interval()

@@ -132,8 +132,7 @@ def _enumerated(sets: _Sets) -> FloatArray:
     told: list[FloatArray] = []
     members: list[FloatArray] = []
     for size in range(sets.count + 1):
-        group = np.array(list(combinations(range(sets.count), size)), dtype=np.intp).reshape(-1, size)
-        group = group if size else np.empty((1, 0), dtype=np.intp)
+        group = np.array(list(combinations(range(sets.count), size)), dtype=np.intp)
         told.append(sets.evidence(group))
         inside = np.zeros((group.shape[0], sets.count))
         np.put_along_axis(inside, group, 1.0, axis=1)

@@ -11,6 +11,9 @@ from scipy.special import stdtr, stdtrit
 from rechannel.evidence.series import SMALLEST_DF, SeriesFit
 from rechannel.vocabulary.estimate import FloatArray
 
+SMALLEST_VARIANCE = 1e-150
+"""Variances up to this one have no square."""
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
@@ -207,7 +210,7 @@ def matched_t(weight: FloatArray, location: FloatArray, squared: FloatArray, df:
     variance = weight @ (inner + offset**2)
     inner_fourth = 3 * squared**2 * df_each**2 / ((df_each - 2) * (df_each - 4))
     fourth = weight @ (inner_fourth + 6 * inner * offset**2 + offset**4)
-    certain = variance <= 0  # a window without a measured day
+    certain = variance <= SMALLEST_VARIANCE  # a window without a measured day, a series that never varied
     excess = np.maximum(fourth / np.where(certain, 1.0, variance) ** 2 - 3, 6 / (df_each - 4))
     matched = np.maximum(4 + 6 / excess, SMALLEST_DF)
     return Forecast(mean, np.sqrt(variance * (matched - 2) / matched), matched)

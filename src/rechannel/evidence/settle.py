@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaln
 
 from rechannel.evidence.grid import Grid
 from rechannel.evidence.series import SeriesFit, collapse, fit_series
@@ -16,6 +17,8 @@ TAIL_DF = 4.0
 FAR, SHARE_OF_FAR = 4.0, 0.004
 """A series is heavy-tailed when more than this share of its innovations lies so many robust sd out (normal: .00006)."""
 FEWEST_FAR = 2
+ONE_SIDED = 3.0
+"""Bayes factor from which far days are believed to lie on one side, against either side evenly."""
 MOST_BREAKS = 3
 BESIDE = 14
 """Days on either side of a break whose means are held against each other; none is sought nearer to the ends."""
@@ -108,13 +111,19 @@ def spread_of_days(innovations: FloatArray) -> FloatArray | None:
 
     Notes
     -----
+    Days that lie out on one side mostly - promotions nobody logged - are no tail: their like will come again, and a
+    level that left them out would lie beside the mean of the days to come. `ONE_SIDED` weighs a share of far days above
+    that may be anything against a half.
     The weights of a t distribution at its likeliest scale: Lange, Little and Taylor (1989), JASA 84(408), section 3.
     """
     size = 1.4826 * float(np.median(np.abs(innovations)))
     if size <= 0:
         return None
     far = np.abs(innovations) > FAR * size
-    if far.sum() < max(FEWEST_FAR, SHARE_OF_FAR * innovations.size):
+    above, below = int((innovations[far] > 0).sum()), int((innovations[far] < 0).sum())
+    if above + below < max(FEWEST_FAR, SHARE_OF_FAR * innovations.size):
+        return None
+    if betaln(above + 1, below + 1) + (above + below) * np.log(2) > np.log(ONE_SIDED):
         return None
     square, scale = innovations**2, size**2
     for _ in range(20):
