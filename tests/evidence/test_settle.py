@@ -84,7 +84,7 @@ def test_heavy_tails_are_seen_and_normal_days_are_let_be() -> None:
 
 
 def test_a_wild_day_before_the_forecast_moves_it_less() -> None:
-    """The last day but one is ten sd out, as three days before were either way: the level after it is hardly another."""
+    """The last day but one is ten sd out, as three days before were, either way: the level after it hardly moves."""
     rng = np.random.default_rng(2)
     y = ar(rng, 200, 0.0, 1.0)
     y[[40, 90, 150, 198]] += [-10.0, 10.0, -10.0, 10.0]
