@@ -342,8 +342,8 @@ def _learn(watched: Watched, beside: Sequence[bool]) -> _Learned:
     shared = fit_shared(alone, full, together)
     passed = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset, beside=shared)
     guess = 2.0 * _typical(passed.error)
-    noise = fit_noise(watched.left - passed.common, watched.extra + passed.common_variance, guess)
-    return _Learned(noise, alone_noise, shared, passed.common, passed.common_variance)
+    noise = fit_noise(watched.left - passed.together, watched.extra + passed.common_variance, guess)
+    return _Learned(noise, alone_noise, shared, passed.together, passed.common_variance)
 
 
 def _typical(error: FloatArray) -> FloatArray:
@@ -377,6 +377,7 @@ def both_views(one: Watched, noise: Noise, other: Watched, other_noise: Noise) -
             passed.gain_mood[:, groups_of],
             passed.common[:, groups_of],
             passed.common_variance[:, groups_of],
+            passed.settled[:, groups_of],
         )
 
     return part(slice(0, groups)), part(slice(groups, None))
