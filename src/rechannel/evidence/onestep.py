@@ -161,12 +161,14 @@ def one_step(
     return kept
 
 
-def fit_noise(values: FloatArray, extra: FloatArray, guess: FloatArray) -> Noise:
+def fit_noise(
+    values: FloatArray, extra: FloatArray, guess: FloatArray, reset: NDArray[np.bool_] | None = None
+) -> Noise:
     """The noise of each series with the highest likelihood of its one-step errors, on a fixed grid.
 
     Parameters
     ----------
-    values, extra
+    values, extra, reset
         As in `one_step`.
     guess
         A rough sd of one step's change, shape [group, series]; the grid reaches from an eighth to 1.2 of it.
@@ -175,6 +177,7 @@ def fit_noise(values: FloatArray, extra: FloatArray, guess: FloatArray) -> Noise
     memory, part, ratio, scale = points.T
     flat, more = values.reshape(len(values), -1), extra.reshape(len(values), -1)
     total = (guess.reshape(-1, 1) * scale) ** 2
+    anew = np.zeros(flat.shape, dtype=bool) if reset is None else reset.reshape(flat.shape)
     best = np.empty(flat.shape[1], dtype=np.intp)
     for at in range(0, flat.shape[1], SERIES_AT_ONCE):
         some = slice(at, at + SERIES_AT_ONCE)
@@ -184,7 +187,8 @@ def fit_noise(values: FloatArray, extra: FloatArray, guess: FloatArray) -> Noise
             total[some] * ratio,
             total[some] * (1 - part),
         )
-        best[some] = _walk_through(flat[:, some, None], more[:, some, None], tried, None, None, None).argmax(axis=1)
+        here = flat[:, some, None], more[:, some, None]
+        best[some] = _walk_through(*here, tried, anew[:, some, None], None, None).argmax(axis=1)
     rows = np.arange(flat.shape[1])
 
     def chosen(field: FloatArray) -> FloatArray:

@@ -21,7 +21,7 @@ from rechannel.evidence.onestep import (
     one_step,
     step_response,
 )
-from rechannel.evidence.watched import Watched
+from rechannel.evidence.watched import BUSY, Watched
 from rechannel.vocabulary.channel import Cadence
 from rechannel.vocabulary.estimate import FloatArray
 
@@ -47,6 +47,7 @@ APART = 45
 ALIKE = 0.4
 """A fall beside another that takes less than this part of it is one of its own."""
 ROUNDS = 6
+SOME = 0.5
 NO_COUNTS = 1e12
 """Size of a series that is not a count: its noise does not grow when it falls."""
 
@@ -177,7 +178,9 @@ def evidence_of(
     """What a pass says about one series; its tail is read from the steps before `fitted_before`, if given."""
     reach = REACHES[watched.cadence]
     pad = reach.stays + reach.after
-    error, variance = passed.error[:, group, series], passed.variance[:, group, series]
+    # where the level starts anew nothing was expected, so nothing can be judged
+    error = np.where(watched.reset[:, group, series], np.nan, passed.error[:, group, series])
+    variance = passed.variance[:, group, series]
     tail = fit_tail((error / np.sqrt(variance))[:fitted_before])
     response = step_response(passed, float(noise.memory[group, series]), group, series, pad)
     size = np.full(error.size, NO_COUNTS)
@@ -266,13 +269,35 @@ def _likely(evidence: Evidence, reach: Reach) -> list[_Weighed]:
             worth.append(first)
     weighed = [_weigh(evidence, first, float(found[first]), reach) for first in worth]
     least = float(np.log(PROPOSED / (1 - PROPOSED)))
+    left = sorted((one for one in weighed if one.log_odds >= least), key=lambda one: -one.log_odds)
     kept: list[_Weighed] = []
-    for one in sorted(weighed, key=lambda row: -row.log_odds):
-        if one.log_odds < least:
-            break
-        if all(abs(one.first - other.first) >= APART for other in kept):
-            kept.append(one)
+    while left:
+        best = _since(evidence, left[0], left, reach)
+        if all(_apart(best, other, reach) for other in kept):
+            kept.append(best)
+        left = [one for one in left if one not in (best, left[0]) and _apart(one, best, reach)]
     return kept
+
+
+def _since(evidence: Evidence, best: _Weighed, others: Sequence[_Weighed], reach: Reach) -> _Weighed:
+    """The start of a shift that stays: an earlier one, if the steps in between speak for it, too.
+
+    Starts are weighed over windows of one length, which favour none while the level stays low for longer than that.
+    """
+    if best.length is not None:
+        return best
+    odds = {best: 0.0}
+    for one in others:
+        steps = best.first - one.first
+        if one.length is None and one.lost * best.lost > 0 and 0 < steps < reach.stays:
+            odds[one] = float(evidence.while_on(one.first, np.array([one.lost]), steps)[-1, 0])
+    return max(odds, key=lambda one: odds[one])
+
+
+def _apart(one: _Weighed, other: _Weighed, reach: Reach) -> bool:
+    """Whether the steps by which the earlier shift was weighed end before the later one begins."""
+    early, late = sorted((one, other), key=lambda row: row.first)
+    return early.length is not None and late.first - early.first >= max(early.length + reach.after, APART)
 
 
 def find_shifts(watched: Watched, beside: Sequence[bool] = (True,)) -> Searched:
@@ -292,21 +317,15 @@ def find_shifts(watched: Watched, beside: Sequence[bool] = (True,)) -> Searched:
         none under the noise of the series itself, heavy tails included; nothing is tuned to a false alarm rate.
     """
     learned = _learn(watched, beside)
-    found: list[Shift] = []
     everything = [(g, s) for g in range(len(beside)) for s in range(watched.guess.shape[1])]
     everything = [(g, s) for g, s in everything if np.isfinite(watched.left[:, g, s]).sum() > FEWEST_BEFORE]
+    rough = _round(watched, learned, everything)
+    if rough:  # a shift makes the noise look larger than it is: it is learned again without, and the search begins anew
+        learned = _learn(_without(watched, rough), beside, learned, rough)
+    found: list[Shift] = []
     changed = everything
-    reach = REACHES[watched.cadence]
     for turn in range(ROUNDS):
-        own, single = learned.beside(watched), watched
-        passed = both_views(own, learned.noise, single, learned.noise_alone)
-        new: list[Shift] = []
-        for group, series in changed:
-            seen = evidence_of(passed[0], own, learned.noise, group, series)
-            likely = _likely(seen, reach)
-            if likely:
-                alone = evidence_of(passed[1], single, learned.noise_alone, group, series)
-                new += [_shift(one, alone, group, series, reach) for one in likely]
+        new = _round(watched, learned, changed)
         if not new and turn > 0:
             break
         watched = _without(watched, new)
@@ -314,6 +333,20 @@ def find_shifts(watched: Watched, beside: Sequence[bool] = (True,)) -> Searched:
         # the second round judges every series again, by a tail that no longer holds what was found
         changed = everything if turn == 0 else sorted({(one.group, one.series) for one in new})
     return Searched(tuple(found), watched, learned.noise, learned.shared, learned.noise_alone)
+
+
+def _round(watched: Watched, learned: _Learned, places: Sequence[tuple[int, int]]) -> list[Shift]:
+    """The best shifts of some series, given as (group, series), by one pass."""
+    reach = REACHES[watched.cadence]
+    own = learned.beside(watched)
+    passed = both_views(own, learned.noise, watched, learned.noise_alone)
+    found: list[Shift] = []
+    for group, series in places:
+        likely = _likely(evidence_of(passed[0], own, learned.noise, group, series), reach)
+        if likely:
+            alone = evidence_of(passed[1], watched, learned.noise_alone, group, series)
+            found += [_shift(one, alone, group, series, reach) for one in likely]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,19 +364,64 @@ class _Learned:
         return replace(watched, left=watched.left - self.common, extra=watched.extra + self.common_variance)
 
 
-def _learn(watched: Watched, beside: Sequence[bool]) -> _Learned:
-    alone_noise = fit_noise(watched.left, watched.extra, watched.guess)
-    none = np.zeros_like(watched.left)
+def _learn(
+    watched: Watched, beside: Sequence[bool], before: _Learned | None = None, shifted: Sequence[Shift] = ()
+) -> _Learned:
+    """Noise of every series; given what was learned `before`, only that of the series that `shifted` since."""
+    again = np.full(watched.guess.shape, before is None)
+    for one in shifted:
+        again[one.group, one.series] = True
+    left, extra, reset = watched.left, watched.extra, watched.reset
+    shut = np.where(_are_shut(watched), np.nan, 0.0)
+    alone_noise = _fitted(left + shut, extra, watched.guess, reset, again, None if before is None else before.noise_alone)
     together = np.broadcast_to(np.array(beside)[:, None], watched.guess.shape)
     if not together.any() or watched.guess.shape[1] < 2:
+        none = np.zeros_like(left)
         return _Learned(alone_noise, alone_noise, in_full(np.zeros_like(together)), none, none)
-    alone = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset)
-    full = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset, beside=in_full(together))
+    alone = one_step(left, extra, alone_noise, reset=reset)
+    full = one_step(left, extra, alone_noise, reset=reset, beside=in_full(together))
     shared = fit_shared(alone, full, together)
-    passed = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset, beside=shared)
+    passed = one_step(left, extra, alone_noise, reset=reset, beside=shared)
+    own, more = left - passed.together, extra + passed.common_variance
     guess = 2.0 * _typical(passed.error)
-    noise = fit_noise(watched.left - passed.together, watched.extra + passed.common_variance, guess)
+    noise = _fitted(own + shut, more, guess, reset, again, None if before is None else before.noise)
     return _Learned(noise, alone_noise, shared, passed.together, passed.common_variance)
+
+
+def _are_shut(watched: Watched) -> NDArray[np.bool_]:
+    """Steps without a visit of a channel that has some on most: no noise, whatever else they are."""
+    size = np.where(watched.counts, np.exp(watched.left + watched.calendar) - 0.5, np.nan)
+    usual = np.zeros(watched.guess.shape)
+    for place in np.ndindex(*usual.shape):
+        there = size[(slice(None), *place)]
+        there = there[there > SOME]
+        usual[place] = np.median(there) if there.size else 0.0
+    return np.asarray((size < SOME) & (usual >= BUSY))
+
+
+def _fitted(
+    left: FloatArray,
+    extra: FloatArray,
+    guess: FloatArray,
+    reset: NDArray[np.bool_],
+    again: NDArray[np.bool_],
+    before: Noise | None,
+) -> Noise:
+    """Noise of the series marked `again`, that of `before` for the others."""
+    if before is None:
+        return fit_noise(left, extra, guess, reset)
+    new = fit_noise(left[:, again], extra[:, again], guess[again], reset[:, again])
+    parts = []
+    for old, part in (
+        (before.memory, new.memory),
+        (before.mood, new.mood),
+        (before.walk, new.walk),
+        (before.white, new.white),
+    ):
+        merged = old.copy()
+        merged[again] = part
+        parts.append(merged)
+    return Noise(*parts)
 
 
 def _typical(error: FloatArray) -> FloatArray:
