@@ -54,7 +54,8 @@ def falls_and_bursts(panel: Panel, books: Books, shifts: Sequence[Shift]) -> lis
         if not cause.only_counted:
             continue
         if one.last is None:
-            counted.append((one, _recounted(panel, books, one, cause.counting)))
+            oddity = _recounted(panel, books, one, cause.counting)
+            counted += [(one, oddity)] if oddity.size <= -SMALLEST_LASTING else []
         elif one.lost <= -BURST:
             found.append(_burst(panel, books, one, cause.counting))
     return [*found, *_grouped(counted)]

@@ -280,18 +280,33 @@ def _likely(evidence: Evidence, reach: Reach) -> list[_Weighed]:
 
 
 def _since(evidence: Evidence, best: _Weighed, others: Sequence[_Weighed], reach: Reach) -> _Weighed:
-    """The start of a shift that stays: an earlier one, if the steps in between speak for it, too.
+    """The likeliest start of a shift that stays, among those weighed.
 
-    Starts are weighed over windows of one length, which favour none while the level stays low for longer than that.
+    Starts were weighed over windows of one length, which favour none while the level stays low for longer than that,
+    and by sizes on a grid, which a wrong start may fit better; here all are held against the same steps, each by the
+    size that fits it.
     """
     if best.length is not None:
         return best
-    odds = {best: 0.0}
-    for one in others:
-        steps = best.first - one.first
-        if one.length is None and one.lost * best.lost > 0 and 0 < steps < reach.stays:
-            odds[one] = float(evidence.while_on(one.first, np.array([one.lost]), steps)[-1, 0])
-    return max(odds, key=lambda one: odds[one])
+    rivals = [one for one in others if one.length is None and one.lost * best.lost > 0]
+    rivals = [one for one in rivals if abs(one.first - best.first) < reach.stays]
+    first = min(one.first for one in rivals)
+    last = min(first + reach.stays, evidence.steps)
+    return max(rivals, key=lambda one: _spoken_for(evidence, one, last))
+
+
+def _spoken_for(evidence: Evidence, one: _Weighed, end: int) -> float:
+    """Log likelihood ratio of a shift that stays on the steps until `end`, at the size that fits these best."""
+    if one.first >= end:
+        return 0.0
+    days, span = slice(one.first, end), end - one.first
+    left = evidence.response[one.first, :span]
+    precision = np.where(np.isfinite(evidence.error[days]), 1 / evidence.variance[days], 0.0)
+    moved = float(
+        (np.nan_to_num(evidence.error[days]) * left * precision).sum() / ((left**2 * precision).sum() + 1e-12)
+    )
+    fitted = -np.expm1(np.clip(moved, -6.0, 2.5))
+    return float(evidence.while_on(one.first, np.array([one.lost, fitted]), span)[-1].max())
 
 
 def _apart(one: _Weighed, other: _Weighed, reach: Reach) -> bool:
@@ -373,7 +388,9 @@ def _learn(
         again[one.group, one.series] = True
     left, extra, reset = watched.left, watched.extra, watched.reset
     shut = np.where(_are_shut(watched), np.nan, 0.0)
-    alone_noise = _fitted(left + shut, extra, watched.guess, reset, again, None if before is None else before.noise_alone)
+    alone_noise = _fitted(
+        left + shut, extra, watched.guess, reset, again, None if before is None else before.noise_alone
+    )
     together = np.broadcast_to(np.array(beside)[:, None], watched.guess.shape)
     if not together.any() or watched.guess.shape[1] < 2:
         none = np.zeros_like(left)
