@@ -73,7 +73,7 @@ def audit(panel: Panel, events: Sequence[Event], touches: DailyRound | None = No
     own = [one for one in shifts if one.group == 0]
     of_shop = [replace(one, group=one.group - 1) for one in shifts if 1 <= one.group <= len(shop)]
     in_markets = [replace(one, group=one.group - 1 - len(shop)) for one in shifts if one.group > len(shop)]
-    moved = find_relabelled(books, own)
+    moved = find_relabelled(books, own, searched, span)
     known = [(channel, one.on) for one in moved for channel in (*one.old, *one.new)]
     own = [one for one in own if not _near(one.series, one.first, known)]
     found = [_relabelling(panel, one) for one in moved]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -89,10 +89,19 @@ def recounted(panel: Panel, books: Books, shifts: Sequence[Shift]) -> list[Oddit
         length = min(BASE_STEPS, len(panel.dates) - one.first) if one.last is None else one.last - one.first + 1
         side, sure, size = _side(books, one, length)
         least = SMALLEST_LASTING if one.last is None else SMALLEST_FOR_DAYS
+        if side == "visits":
+            one = _dated_by_visits(one, shifts)
         if sure >= SURE and side in ("visits", "results") and abs(size) >= least:
             found.append(_told(panel, books, one, side, one.probability * sure, size, length))
             looked.append(one.first)
     return found
+
+
+def _dated_by_visits(one: Shift, shifts: Sequence[Shift]) -> Shift:
+    """A shift of a ratio with the first day of that of the visits, which are less noisy, where these have one."""
+    visits = [other for other in shifts if other.group == 0 and abs(other.first - one.first) <= NEAR]
+    visits = [other for other in visits if (other.last is None) == (one.last is None)]
+    return replace(one, first=min(visits, key=lambda other: abs(other.first - one.first)).first) if visits else one
 
 
 def _is_nothing(one: Shift) -> bool:

@@ -112,6 +112,9 @@ class Searched:
         Noise of each series beside the others, and how it shares their common moves.
     noise_alone
         Noise of each series alone.
+    together, together_variance
+        Where the common moves have taken each series, log units, and how uncertain that is, shape [step, group,
+        series].
     """
 
     shifts: tuple[Shift, ...]
@@ -119,6 +122,8 @@ class Searched:
     noise: Noise
     shared: Shared
     noise_alone: Noise
+    together: FloatArray
+    together_variance: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +352,15 @@ def find_shifts(watched: Watched, beside: Sequence[bool] = (True,)) -> Searched:
         found += new
         # the second round judges every series again, by a tail that no longer holds what was found
         changed = everything if turn == 0 else sorted({(one.group, one.series) for one in new})
-    return Searched(tuple(found), watched, learned.noise, learned.shared, learned.noise_alone)
+    return Searched(
+        tuple(found),
+        watched,
+        learned.noise,
+        learned.shared,
+        learned.noise_alone,
+        learned.common,
+        learned.common_variance,
+    )
 
 
 def _round(watched: Watched, learned: _Learned, places: Sequence[tuple[int, int]]) -> list[Shift]:
