@@ -285,7 +285,7 @@ def _likely(evidence: Evidence, reach: Reach) -> list[_Weighed]:
 
 
 def _since(evidence: Evidence, best: _Weighed, others: Sequence[_Weighed], reach: Reach) -> _Weighed:
-    """The likeliest start of a shift that stays, among those weighed.
+    """The likeliest start of a shift that stays, among those weighed and all near the best of them.
 
     Starts were weighed over windows of one length, which favour none while the level stays low for longer than that,
     and by sizes on a grid, which a wrong start may fit better; here all are held against the same steps, each by the
@@ -295,23 +295,28 @@ def _since(evidence: Evidence, best: _Weighed, others: Sequence[_Weighed], reach
         return best
     rivals = [one for one in others if one.length is None and one.lost * best.lost > 0]
     rivals = [one for one in rivals if abs(one.first - best.first) < reach.stays]
-    first = min(one.first for one in rivals)
-    last = min(first + reach.stays, evidence.steps)
-    return max(rivals, key=lambda one: _spoken_for(evidence, one, last))
+    lead = max(rivals, key=lambda one: _spoken_for(evidence, one.first, one.lost, rivals, reach))
+    near = range(max(lead.first - 2 * NEIGHBOURS, 1), min(lead.first + 2 * NEIGHBOURS + 1, evidence.steps))
+    tried = [replace(lead, first=first) for first in near if np.isfinite(evidence.error[first])]
+    first = max(tried, key=lambda one: _spoken_for(evidence, one.first, one.lost, tried, reach)).first
+    if first == lead.first:
+        return lead
+    sharper = _weigh(evidence, first, -lead.lost, reach)
+    return sharper if sharper.length is None and sharper.lost * lead.lost > 0 else lead
 
 
-def _spoken_for(evidence: Evidence, one: _Weighed, end: int) -> float:
-    """Log likelihood ratio of a shift that stays on the steps until `end`, at the size that fits these best."""
-    if one.first >= end:
+def _spoken_for(evidence: Evidence, first: int, lost: float, rivals: Sequence[_Weighed], reach: Reach) -> float:
+    """Log likelihood ratio of a shift that stays, on the steps since the earliest rival, at the size that fits best."""
+    end = min(min(one.first for one in rivals) + reach.stays, evidence.steps)
+    if first >= end:
         return 0.0
-    days, span = slice(one.first, end), end - one.first
-    left = evidence.response[one.first, :span]
+    days, span = slice(first, end), end - first
+    left = evidence.response[first, :span]
     precision = np.where(np.isfinite(evidence.error[days]), 1 / evidence.variance[days], 0.0)
-    moved = float(
-        (np.nan_to_num(evidence.error[days]) * left * precision).sum() / ((left**2 * precision).sum() + 1e-12)
-    )
+    weight = left * precision
+    moved = float((np.nan_to_num(evidence.error[days]) * weight).sum() / ((left * weight).sum() + 1e-12))
     fitted = -np.expm1(np.clip(moved, -6.0, 2.5))
-    return float(evidence.while_on(one.first, np.array([one.lost, fitted]), span)[-1].max())
+    return float(evidence.while_on(first, np.array([lost, fitted]), span)[-1].max())
 
 
 def _apart(one: _Weighed, other: _Weighed, reach: Reach) -> bool:
