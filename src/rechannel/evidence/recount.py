@@ -106,11 +106,12 @@ def _dated_by_visits(one: Shift, shifts: Sequence[Shift]) -> Shift:
 
 def _is_nothing(one: Shift) -> bool:
     """Days on which the shop has no visits at all."""
-    return one.group == 0 and one.last is not None and one.lost >= SHUT
+    return one.group == 0 and one.lost >= SHUT
 
 
 def _nothing_left(panel: Panel, one: Shift) -> Oddity:
-    first, last = to_date(panel.dates[one.first]), to_date(panel.dates[one.last or one.first])
+    first = to_date(panel.dates[one.first])
+    last = panel.last if one.last is None else to_date(panel.dates[one.last])
     row = Event("outage", first, last, None, None, 1.0, f"audit RC602 {first.isoformat()}")
     return Oddity("RC602", None, first, last, 1.0, one.probability, (row,))
 
