@@ -92,8 +92,9 @@ def recounted(panel: Panel, books: Books, shifts: Sequence[Shift]) -> list[Oddit
         if side == "visits":
             one = _dated_by_visits(one, shifts)
         if sure >= SURE and side in ("visits", "results") and abs(size) >= least:
-            found.append(_told(panel, books, one, side, one.probability * sure, size, length))
             looked.append(one.first)
+            told = _told(panel, books, one, side, one.probability * sure, size, length)
+            found += [] if told is None else [told]
     return found
 
 
@@ -142,10 +143,14 @@ def _side(books: Books, one: Shift, length: int) -> tuple[Side, float, float]:
     return SIDES[best], float(np.exp(odds[best] - logsumexp(odds))), -float(np.expm1(moved.log_ratio))
 
 
-def _told(panel: Panel, books: Books, one: Shift, side: Side, probability: float, size: float, length: int) -> Oddity:
-    """The oddity of a shop one of whose sides moved alone."""
+def _told(
+    panel: Panel, books: Books, one: Shift, side: Side, probability: float, size: float, length: int
+) -> Oddity | None:
+    """The oddity of a shop one of whose sides moved alone; None when channels stayed and none is seen to take part."""
     ratio = (1 - size) if side == "results" else 1 / max(1 - size, 1 - SHUT)
     members = _members(panel, books, one, float(np.log(ratio)), length)
+    if members is None:
+        return None
     if one.last is None:
         return _oddity(panel, one, "RC606" if side == "visits" else "RC609", size, probability, members)
     if side == "visits":
@@ -153,18 +158,24 @@ def _told(panel: Panel, books: Books, one: Shift, side: Side, probability: float
     return _oddity(panel, one, "RC611", size, probability, members)
 
 
-def _members(panel: Panel, books: Books, one: Shift, shift: float, length: int) -> tuple[str, ...]:
-    """Channels whose own ratio shifted as the shop's did; empty when none clearly stayed as it was."""
+def _members(panel: Panel, books: Books, one: Shift, shift: float, length: int) -> tuple[str, ...] | None:
+    """Channels whose own ratio shifted as the shop's did; empty when none clearly stayed as it was.
+
+    None when some stayed and none shifted: then it is not this ratio that shifted.
+    """
     assert books.results is not None
+    days = slice(one.first, one.first + length)
     taking_part, apart = [], False
     for channel, name in enumerate(panel.channels):
         seen = _own_ratio(books.results[:, channel], books.visits[:, channel], one, length)
+        if seen is None and np.nansum(books.results[days, channel]) > np.nansum(books.visits[days, channel]) == 0:
+            taking_part.append(name)  # orders without a visit
         if seen is None or seen.sd > abs(shift):
             continue
         speaks = float(seen.log_density(shift) - seen.log_density(0.0))
         apart |= speaks < -CLEARLY
         taking_part += [name] if speaks > 0 else []
-    return tuple(taking_part) if apart else ()
+    return (tuple(taking_part) or None) if apart else ()
 
 
 def _own_ratio(results: FloatArray, visits: FloatArray, one: Shift, length: int) -> Contrast | None:
