@@ -151,10 +151,14 @@ def clock_moves(hours: NDArray[np.int64]) -> tuple[ClockMove, ...]:
         return ()
     moves = _moves(table, 0, MOST_MOVES)
     edges = [0, *(week for week, _, _ in moves), weeks]
-    firsts = [_sharpen(hours, *edges[at : at + 3], shift=shift) for at, (_, shift, _) in enumerate(moves)]
     out: list[ClockMove] = []
-    offset = 0
-    for (_, shift, probability), first, end in zip(moves, firsts, [*firsts, len(hours)][1:], strict=True):
+    offset, firsts, shifts = 0, [], []
+    for since, week, until in zip(edges, edges[1:], edges[2:], strict=False):
+        # a wide window may have held several moves: between its neighbours each is measured again
+        left = _unexplained(table[since : week - 1].sum(axis=0), table[week + 1 : until].sum(axis=0))
+        shifts.append((int(left.argmin()) + 11) % HOURS - 11)
+        firsts.append(_sharpen(hours, since, week, until, shift=shifts[-1]))
+    for (_, _, probability), shift, first, end in zip(moves, shifts, firsts, [*firsts, len(hours)][1:], strict=True):
         offset = (offset + shift + 11) % HOURS - 11
         if offset:
             out.append(ClockMove(first, end - 1, float(offset), probability))
