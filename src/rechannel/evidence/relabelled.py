@@ -30,8 +30,10 @@ SIZES_OF_NEW = 9.0
 """Width of the log size of a channel that is new indeed: from a ten-thousandth of the other to its own size."""
 DIVERTED_TO_ONE = np.linspace(0.0, 0.98, 25)
 DIVERSION_WEIGHT = (1 - DIVERTED_TO_ONE) / (1 - DIVERTED_TO_ONE).sum()
-"""Share of a fallen channel's visits that one other channel wins, or of a new channel's that one other loses: most
-often little, all of it hardly ever."""
+"""Share of a fallen channel's visits that one other channel wins: most often little, all of it hardly ever."""
+TAKEN_WEIGHT = (1 - DIVERTED_TO_ONE) ** 3 / ((1 - DIVERTED_TO_ONE) ** 3).sum()
+"""Share of a new channel's visits that it takes from one other: they come from new demand and several channels, as an
+even Dirichlet over four sources has it."""
 LOST_TO_NEW = 0.3
 """Least part of a new channel's visits that another must have lost that week to be looked at as its origin."""
 RELABELLED, MOVED = 0.5, 0.8
@@ -196,7 +198,7 @@ def _weigh_birth(
     size = np.log(SIZES_OF_NEW) + np.log(max(moved * (1 - moved), 1e-3)) + np.log(1 - RENAMED)
     if moved >= 0.98:
         size = np.log(SIZES_OF_NEW) + np.log(RENAMED)
-    return float(size - logsumexp(beside_new, b=DIVERSION_WEIGHT)), moved
+    return float(size - logsumexp(beside_new, b=TAKEN_WEIGHT)), moved
 
 
 def _lost_enough(books: Books, on: int, old: tuple[int, ...], new: tuple[int, ...]) -> bool:

@@ -9,19 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from rechannel.evidence.learned import Learned, learn
 from rechannel.evidence.onestep import (
     Noise,
     OneStep,
     Shared,
     Tail,
-    fit_noise,
-    fit_shared,
     fit_tail,
-    in_full,
     one_step,
     step_response,
 )
-from rechannel.evidence.watched import BUSY, Watched
+from rechannel.evidence.watched import Watched
 from rechannel.vocabulary.channel import Cadence
 from rechannel.vocabulary.estimate import FloatArray
 
@@ -47,7 +45,6 @@ APART = 45
 ALIKE = 0.4
 """A fall beside another that takes less than this part of it is one of its own."""
 ROUNDS = 6
-SOME = 0.5
 NO_COUNTS = 1e12
 """Size of a series that is not a count: its noise does not grow when it falls."""
 
@@ -341,12 +338,12 @@ def find_shifts(watched: Watched, beside: Sequence[bool] = (True,)) -> Searched:
         Shifts of a probability of at least `PROPOSED`, in both directions. The probability is that of a shift against
         none under the noise of the series itself, heavy tails included; nothing is tuned to a false alarm rate.
     """
-    learned = _learn(watched, beside)
+    learned = learn(watched, beside)
     everything = [(g, s) for g in range(len(beside)) for s in range(watched.guess.shape[1])]
     everything = [(g, s) for g, s in everything if np.isfinite(watched.left[:, g, s]).sum() > FEWEST_BEFORE]
     rough = _round(watched, learned, everything)
     if rough:  # a shift makes the noise look larger than it is: it is learned again without, and the search begins anew
-        learned = _learn(_without(watched, rough), beside, learned, rough)
+        learned = learn(_without(watched, rough), beside, learned, [(one.group, one.series) for one in rough])
     found: list[Shift] = []
     changed = everything
     for turn in range(ROUNDS):
@@ -368,7 +365,7 @@ def find_shifts(watched: Watched, beside: Sequence[bool] = (True,)) -> Searched:
     )
 
 
-def _round(watched: Watched, learned: _Learned, places: Sequence[tuple[int, int]]) -> list[Shift]:
+def _round(watched: Watched, learned: Learned, places: Sequence[tuple[int, int]]) -> list[Shift]:
     """The best shifts of some series, given as (group, series), by one pass."""
     reach = REACHES[watched.cadence]
     own = learned.beside(watched)
@@ -380,94 +377,6 @@ def _round(watched: Watched, learned: _Learned, places: Sequence[tuple[int, int]
             alone = evidence_of(passed[1], watched, learned.noise_alone, group, series)
             found += [_shift(one, alone, group, series, reach) for one in likely]
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Learned:
-    """Noise of the series, and what their groups share."""
-
-    noise: Noise
-    noise_alone: Noise
-    shared: Shared
-    common: FloatArray
-    common_variance: FloatArray
-
-    def beside(self, watched: Watched) -> Watched:
-        """The series without the common moves of their groups."""
-        return replace(watched, left=watched.left - self.common, extra=watched.extra + self.common_variance)
-
-
-def _learn(
-    watched: Watched, beside: Sequence[bool], before: _Learned | None = None, shifted: Sequence[Shift] = ()
-) -> _Learned:
-    """Noise of every series; given what was learned `before`, only that of the series that `shifted` since."""
-    again = np.full(watched.guess.shape, before is None)
-    for one in shifted:
-        again[one.group, one.series] = True
-    left, extra, reset = watched.left, watched.extra, watched.reset
-    shut = np.where(_are_shut(watched), np.nan, 0.0)
-    alone_noise = _fitted(
-        left + shut, extra, watched.guess, reset, again, None if before is None else before.noise_alone
-    )
-    together = np.broadcast_to(np.array(beside)[:, None], watched.guess.shape)
-    if not together.any() or watched.guess.shape[1] < 2:
-        none = np.zeros_like(left)
-        return _Learned(alone_noise, alone_noise, in_full(np.zeros_like(together)), none, none)
-    alone = one_step(left, extra, alone_noise, reset=reset)
-    full = one_step(left, extra, alone_noise, reset=reset, beside=in_full(together))
-    shared = fit_shared(alone, full, together)
-    passed = one_step(left, extra, alone_noise, reset=reset, beside=shared)
-    own, more = left - passed.together, extra + passed.common_variance
-    guess = 2.0 * _typical(passed.error)
-    noise = _fitted(own + shut, more, guess, reset, again, None if before is None else before.noise)
-    return _Learned(noise, alone_noise, shared, passed.together, passed.common_variance)
-
-
-def _are_shut(watched: Watched) -> NDArray[np.bool_]:
-    """Steps without a visit of a channel that has some on most: no noise, whatever else they are."""
-    size = np.where(watched.counts, np.exp(watched.left + watched.calendar) - 0.5, np.nan)
-    usual = np.zeros(watched.guess.shape)
-    for place in np.ndindex(*usual.shape):
-        there = size[(slice(None), *place)]
-        there = there[there > SOME]
-        usual[place] = np.median(there) if there.size else 0.0
-    return np.asarray((size < SOME) & (usual >= BUSY))
-
-
-def _fitted(
-    left: FloatArray,
-    extra: FloatArray,
-    guess: FloatArray,
-    reset: NDArray[np.bool_],
-    again: NDArray[np.bool_],
-    before: Noise | None,
-) -> Noise:
-    """Noise of the series marked `again`, that of `before` for the others."""
-    if before is None:
-        return fit_noise(left, extra, guess, reset)
-    new = fit_noise(left[:, again], extra[:, again], guess[again], reset[:, again])
-    parts = []
-    for old, part in (
-        (before.memory, new.memory),
-        (before.mood, new.mood),
-        (before.walk, new.walk),
-        (before.white, new.white),
-    ):
-        merged = old.copy()
-        merged[again] = part
-        parts.append(merged)
-    return Noise(*parts)
-
-
-def _typical(error: FloatArray) -> FloatArray:
-    """Median size of the measured errors of each series, shape [group, series]; 1 where nothing is measured."""
-    out = np.ones(error.shape[1:])
-    for place in np.ndindex(*out.shape):
-        there = error[(slice(None), *place)]
-        there = there[np.isfinite(there)]
-        if there.size:
-            out[place] = max(float(np.median(np.abs(there))), 1e-6)
-    return out
 
 
 def both_views(one: Watched, noise: Noise, other: Watched, other_noise: Noise) -> tuple[OneStep, OneStep]:
