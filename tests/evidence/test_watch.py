@@ -68,6 +68,10 @@ def test_one_odd_day_is_no_lasting_drop_and_a_logged_one_is_known() -> None:
     known = watch(panel, [replace(logged, kind="outage")])
     assert of(known, "c1").state == "known"
     assert not known.flagged
+    later = cut(fallen(240, 0.0, (0,)), 275)
+    closed = Event("closure", to_date(later.dates[240]), to_date(later.dates[240]), "c0")
+    assert watch(later, ()).flagged
+    assert not watch(later, [closed]).flagged
 
 
 def test_a_tracking_fault_is_told_from_a_real_drop() -> None:
@@ -88,6 +92,16 @@ def test_a_tracking_fault_is_told_from_a_real_drop() -> None:
     unknown = of(watch(cut(as_panel(bare.values["visits"][:, 0]), 274), ()), "c1").drop
     assert unknown is not None
     assert unknown.verdict != "tracking"
+
+
+def test_a_day_without_any_record_is_no_proof_of_a_real_drop() -> None:
+    visits, orders, gmv = arrays(made_panel())
+    for values in (visits, orders, gmv):
+        values[297:] = 0.0
+    shop = of(watch(as_panel(visits, orders, gmv), ()), None)
+    assert shop.flagged
+    assert shop.drop is not None
+    assert (shop.drop.verdict, shop.drop.lost) == ("cannot_tell", pytest.approx(1.0, abs=1e-3))
 
 
 def test_the_stake_holds_what_ninety_more_days_would_have_brought() -> None:

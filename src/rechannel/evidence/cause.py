@@ -160,18 +160,24 @@ def cause_of(books: Books, channel: int, first: int, last: int | None, lost: flo
 
 
 def cause_of_all(books: Books, first: int, last: int | None, lost: float) -> Cause:
-    """The same for a fall of all visits: the shop's orders fall along, or do not; one large channel, or all at once."""
+    """The same for a fall of all visits: the shop's orders fall along, or do not; one large channel, or all at once.
+
+    Where visits and orders are both exactly zero the orders are no witness: whatever lost the ones lost the others.
+    """
     length = min(BASE_STEPS, len(books.total_visits) - first) if last is None else last - first + 1
+    days = slice(first, first + length)
     together = ["all_at_once"] if _fell_together(books, first, length, lost, last is not None) else []
     shop = None
     if books.total_results is not None:
         shop = contrast(books.total_results, books.results_calendar, first, length, after=last is not None)
     if shop is None:
-        return _with_zeros(0.0, books.total_visits[first : first + length], lost, [*together, "no_orders"])
+        return _with_zeros(0.0, books.total_visits[days], lost, [*together, "no_orders"])
+    if shop.came == 0 and not np.nan_to_num(books.total_visits[days]).any():
+        return _with_zeros(0.0, books.total_visits[days], lost, together)
     really = shop.log_density(_changed(shop, FOLLOWS * lost))
     odds = float(shop.log_density(0.0) - logsumexp(really) + np.log(really.size))
     reasons = [*together, *_spoken("shop_orders", float(shop.log_density(0.0)), really)]
-    return _with_zeros(odds, books.total_visits[first : first + length], lost, reasons)
+    return _with_zeros(odds, books.total_visits[days], lost, reasons)
 
 
 def _fell_together(books: Books, first: int, length: int, lost: float, ended: bool) -> bool:
