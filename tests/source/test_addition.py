@@ -44,6 +44,29 @@ def test_add_appends_and_replaces_by_key(tmp_path: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", open_case_folder(folder).config.salt)
 
 
+def test_two_orders_of_one_second_are_two_touches(tmp_path: Path) -> None:
+    head, at = "customer,time,channel,event,value\n", "u1,2025-01-01 11:00:00,app,order,"
+    log, more = tmp_path / "t.csv", tmp_path / "more.csv"
+    log.write_text(f"{head}{at}7\n{at}5\n{at}7\nu1,2025-01-01 10:00:00,app,visit,\n")
+    made = create_case(tmp_path / "c", {"daily": daily(tmp_path / "d.csv"), "touches": log}, today=TODAY)
+    loud = {(fault.code, fault.line, fault.severity) for fault in made.faults if fault.file == "t.csv"}
+    assert {("RC150", 4, "warning"), ("RC185", 2, "note")} <= loud
+    relation = open_case_folder(made.folder).relation("touches")
+    assert relation is not None
+    assert relation["value"].to_pylist() == [7.0, 5.0, None]
+    for stated, added, revised, left in (
+        (f"{at}5\n{at}8\n", 0, 1, [None, 5.0, 8.0]),  # the lower for the lower, the higher for the higher
+        (f"{at}5\n{at}8\n{at}9\n", 1, 0, [None, 5.0, 8.0, 9.0]),
+        (f"{at}5\n", 0, 0, [None, 5.0]),
+    ):
+        more.write_text(head + stated)
+        done = add_to_case(open_case_folder(made.folder), "touches", more, today=TODAY)
+        assert (done.added, done.revised) == (added, revised)
+        relation = open_case_folder(made.folder).relation("touches")
+        assert relation is not None
+        assert relation["value"].to_pylist() == left
+
+
 def test_all_files_come_in_or_none(tmp_path: Path) -> None:
     folder = create_case(tmp_path / "c", {"daily": daily(tmp_path / "d.csv")}, today=TODAY).folder
     state = snapshot(folder)

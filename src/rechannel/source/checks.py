@@ -159,11 +159,11 @@ def _periods(connection: duckdb.DuckDBPyConnection, present: list[str], faults: 
 
 
 def _duplicates(connection: duckdb.DuckDBPyConnection, table: Table, present: list[str], faults: FaultList) -> int:
-    """Refuse one key with two contents; drop and name exact repeats."""
+    """Refuse one key with two contents; drop and name exact repeats. Ties of a log are two rows, and said."""
     keys = [named(key) for key in table.key if key in present]
     if not keys:
         return 0
-    parts = ", ".join(keys)
+    parts = ", ".join([*keys, *(named(name) for name in table.ties if name in present)])
     unread = [f"{named(c.name)} IS NOT NULL" for c in table.columns if c.key and c.required and c.name in present]
     judged = " AND ".join(unread) or "true"
     content = f"struct_pack({', '.join(f'{named(name)} := {named(name)}' for name in present)})"
@@ -187,7 +187,21 @@ def _duplicates(connection: duckdb.DuckDBPyConnection, table: Table, present: li
         faults.add("RC150", "warning", line=lines[0], first=str(first), count=f"{len(lines):,}", lines=shown)
         connection.execute(f"DELETE FROM {TYPED} WHERE line IN (SELECT line FROM repeated WHERE same)")
     connection.execute("DROP TABLE repeated")
+    if set(table.ties) & set(present):
+        _ties(connection, keys, judged, faults)
     return len(lines)
+
+
+def _ties(connection: duckdb.DuckDBPyConnection, keys: list[str], judged: str, faults: FaultList) -> None:
+    """Note rows that differ from another one in nothing but what tells ties apart."""
+    parts = ", ".join(keys)
+    count, line = connection.execute(
+        f"""SELECT sum(n), min(line) FROM (SELECT count(*) AS n, min(line) AS line FROM {TYPED}
+        WHERE {judged} AND hash({parts}) IN (SELECT hash({parts}) FROM {TYPED} GROUP BY 1 HAVING count(*) > 1)
+        GROUP BY {parts} HAVING count(*) > 1)"""
+    ).fetchall()[0]
+    if count:
+        faults.add("RC185", "note", line=int(line), column="value", count=f"{count:,}")
 
 
 def _odd(

@@ -65,12 +65,23 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One canonical table: its columns, and whether its dates may lie in the future."""
+    """One canonical table.
+
+    Attributes
+    ----------
+    name, doc, columns
+        What it is called, what it holds, and its columns in canonical order.
+    may_be_future
+        Whether its dates may lie in the future.
+    ties
+        Columns that tell apart rows of one key; empty = one row per key.
+    """
 
     name: TableName
     doc: str
     columns: tuple[Column, ...]
     may_be_future: bool = True
+    ties: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -142,6 +153,7 @@ TABLES: Mapping[TableName, Table] = {
                 Column("value", "amount", "order value, case currency"),
             ),
             may_be_future=False,
+            ties=("value",),
         ),
         Table(
             "events",
