@@ -140,7 +140,15 @@ def canonical_rows(
     if faults.refusals:
         return None
     with told(connection, "type", progress):
-        type_cells(connection, TABLES[table], mapping, rules.timezone, faults, separator=header.separator)
+        type_cells(
+            connection,
+            TABLES[table],
+            mapping,
+            rules.timezone,
+            faults,
+            separator=header.separator,
+            currency=rules.currency,
+        )
         drop_raw(connection)
     with told(connection, "check", progress):
         dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)

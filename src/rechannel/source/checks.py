@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,16 @@ SMALLEST_SLIP_BASE = 10
 BOT_SHARE = 0.2
 BOT_ROWS = 100
 GAPS_NAMED = 20
+FEWEST_SUMMED = 3
+"""A sum and at least two parts."""
+_SUM_WORDS = re.compile("[合总小]计(?![算划])|[合總小]計(?![算劃])")
+_SUM_NAMES = frozenset(
+    (
+        *("total", "totals", "grandtotal", "subtotal", "allchannels", "全店", "全部", "全渠道", "全部渠道", "所有渠道"),
+        *("汇总", "整体", "总体", "彙總", "整體", "總體"),
+    )
+)
+"""What the sum of all channels is called, folded."""
 _NAME_COLUMNS = ("channel", "market", "firm", "slot", "occupant", "host", "tenant", "lever", "entity")
 _HOSTILE = r"^[=+\-@\t\r]|[<>]|[\x00-\x1f\x7f]"
 
@@ -233,8 +244,36 @@ def check_markets(connection: duckdb.DuckDBPyConnection, present: list[str], fau
         faults.add("RC135", "refuse", line=_line(line), column="market", date=str(day), channel=str(channel))
 
 
+def _sums(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:
+    """The sum of the channels is no channel: refused by its name, warned of by its figures."""
+    if "channel" not in present:
+        return
+    rows = _rows(connection, f"SELECT channel, min(line), count(*) FROM {TYPED} GROUP BY channel ORDER BY 2")
+    named_so = [(str(name), _line(line), count) for name, line, count in rows if _is_sum(str(name))]
+    for name, line, count in named_so:
+        faults.add("RC187", "refuse", line=line, column="channel", name=name, count=f"{count:,}")
+    if named_so or "visits" not in present or len(rows) < FEWEST_SUMMED:
+        return
+    place = "date, market" if "market" in present else "date"
+    for label, at in _rows(
+        connection,
+        f"""SELECT channel, min(line) FROM (SELECT channel, line, visits,
+                sum(visits) OVER day AS whole, count(visits) OVER day AS parts
+            FROM {TYPED} WHERE channel <> {quoted(WHOLE_SHOP)} WINDOW day AS (PARTITION BY {place}))
+        GROUP BY channel HAVING min(parts) >= {FEWEST_SUMMED} AND max(visits) > 0
+            AND bool_and(abs(2 * visits - whole) < 0.5) AND count(*) >= {FEWEST_DAYS} ORDER BY 2""",
+    ):
+        faults.add("RC188", "warning", line=_line(at), column="channel", name=str(label))
+
+
+def _is_sum(name: str) -> bool:
+    """Whether a channel is called a sum; `total` itself is what a shop knows for all channels together."""
+    return name != WHOLE_SHOP and (folded(name) in _SUM_NAMES or _SUM_WORDS.search(name) is not None)
+
+
 def _check_daily(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:
     check_markets(connection, present, faults)
+    _sums(connection, present, faults)
     for column in ("visits", "new_customers", "orders", "volume"):
         if column in present:
             _odd(connection, f"{column} <> round({column})", "RC155", column, faults, column)

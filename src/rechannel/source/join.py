@@ -67,7 +67,8 @@ class JoinedPanel:
 def stack(table: TableName, pieces: Sequence[Piece], faults: FaultList) -> tuple[pa.Table, int]:
     """The rows of several files of one kind; equal rows once, one key with two contents refused with both files.
 
-    Of a key that may hold several rows (`ties`), a later file may state no row that the first one does not. Where files hold parts (`adds_files`), the rows of one key are added.
+    Of a key that may hold several rows (`ties`), a later file may state no row that the first one does not. Where files
+    hold parts (`adds_files`), the rows of one key are added.
 
     Returns
     -------

@@ -317,7 +317,7 @@ def create_case(
     # The salt is made of the files themselves, so that the same files give the same case, byte for byte.
     first = tables.get("touches") or next(tables[table] for table in TABLE_NAMES if table in tables)
     salt = salt_of(sha256_of(first))
-    admitted = admit_all(tables, Rules(today or today_in(timezone), cadence, timezone), salt, bars=bars)
+    admitted = admit_all(tables, Rules(today or today_in(timezone), cadence, timezone, currency), salt, bars=bars)
     declared = CaseConfig(name, currency, timezone, cadence, {}, tuple(channels), assumptions or {}, margin, salt=salt)
     return store_case(folder, admitted, declared)
 

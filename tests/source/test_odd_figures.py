@@ -1,0 +1,133 @@
+"""Figures that would be wrong without a word: sums given as channels, foreign money, rounded ids, digits that no double has."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import RULES
+from rechannel.source.admit import admit
+from rechannel.source.assemble import assemble
+from rechannel.source.products import shipped_products
+from rechannel.vocabulary.errors import FileRefused
+
+HEADER = "date,channel,visits\n"
+MONEY = "date,channel,visits,gmv\n"
+TOUCHES = "customer,time,channel,event\n"
+
+
+@pytest.mark.parametrize("name", ["合计", "全部", "Grand Total", "TOTAL", "全站合计", "總計", "汇总"])
+def test_the_sum_of_the_channels_is_no_channel(door: Any, panel: Callable[..., str], name: str) -> None:
+    path = door.put(HEADER + panel() + panel(name))
+    assert door.loud(path) == {("RC187", 32, "channel")}
+
+
+def test_what_the_whole_shop_states_may_be_called_total(door: Any, panel: Callable[..., str]) -> None:
+    assert not door.loud(door.put(HEADER + panel() + panel("total")))
+    assert not door.loud(door.put(HEADER + panel() + panel("总计划") + panel("Total Wine")))
+
+
+def test_a_channel_that_equals_all_others_is_said(door: Any, panel: Callable[..., str]) -> None:
+    parts = [panel(), panel("entry", visits="1{}")]
+    sums = "".join(
+        f"{first.split(',')[0]},平台,{int(first.split(',')[2]) + int(second.split(',')[2])}\n"
+        for first, second in zip(*(part.splitlines() for part in parts), strict=True)
+    )
+    path = door.put(HEADER + "".join(parts) + sums)
+    assert door.loud(path) == {("RC188", 62, "channel")}
+    off = sums.replace("\n", "9\n", 1)
+    assert ("RC188", 62, "channel") not in door.loud(door.put(HEADER + "".join(parts) + off))
+    assert not door.loud(door.put(HEADER + panel() + panel("twin"))), "two alike are no sum"
+
+
+@pytest.mark.parametrize(
+    ("cell", "currency", "code"),
+    [
+        ("$12.50", "CNY", "RC740"),
+        ("12.50 USD", "CNY", "RC740"),
+        ("€12.50", "CNY", "RC740"),
+        ("$1.2万", "CNY", "RC740"),
+        ("¥12.50", "USD", "RC740"),
+        ("US$12.50", "HKD", "RC740"),
+        ("$12.50", "HKD", "RC152"),
+        ("12.50元", "TWD", "RC152"),
+        ("¥12.50", "JPY", "RC152"),
+        ("￥12.50", "CNY", "RC152"),
+        ("RMB 12.50", "CNY", "RC152"),
+        ("€12.50", "", "RC152"),
+    ],
+)
+def test_a_sign_of_another_currency(
+    tmp_path: Path, panel: Callable[..., str], cell: str, currency: str, code: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(MONEY + panel().replace("\n", f",{cell}\n"), encoding="utf-8")
+    try:
+        found = admit(path, "daily", replace(RULES, currency=currency)).faults
+    except FileRefused as refused:
+        found = refused.faults
+        assert code == "RC740"
+    told = {fault.code: fault for fault in found if fault.code in ("RC152", "RC740")}
+    assert list(told) == [code]
+    assert (told[code].line, told[code].column) == (2, "gmv")
+
+
+def test_ids_that_a_spreadsheet_rounded(door: Any) -> None:
+    rows = "".join(f"1.38E+10,2025-01-01 10:0{turn}:00,app,visit\n" for turn in range(3))
+    path = door.put(TOUCHES + rows)
+    assert door.loud(path, "touches") == {("RC186", line, "customer") for line in (2, 3, 4)}
+    assert not door.loud(door.put(TOUCHES + "138E10,2025-01-01 10:00:00,1.5E+3,visit\n"), "touches")
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [
+        ("9007199254740991", ""),
+        ("9007199254740992", "RC123"),
+        ("9007199254740993", "RC123"),
+        ("12％", "RC124"),
+        ("１２００", "RC182"),
+        ("1200－", "RC121"),
+    ],
+)
+def test_counts_that_are_no_plain_counts(door: Any, panel: Callable[..., str], cell: str, code: str) -> None:
+    path = door.put(HEADER + panel().replace(",100\n", f",{cell}\n"))
+    assert {found for found, line, _ in door.loud(path) if line == 2} - {"RC161", "RC182"} == {code} - {"", "RC182"}
+    assert (code == "RC182") <= (("RC182", 2, "visits") in door.loud(path))
+
+
+def test_full_width_commas_group_thousands(door: Any, panel: Callable[..., str]) -> None:
+    path = door.put(HEADER + panel(visits="1，{}"))
+    assert door.loud(path) == {("RC182", 2, "visits")}
+    assert door.rows(path)[0][-1] == 1100
+
+
+@pytest.mark.parametrize("cell", ["-", "--", "–", "/", "N/A", "n.a.", "不适用", "暫無", "#N/A", "\\N"])
+def test_marks_of_what_is_not_measured(door: Any, panel: Callable[..., str], cell: str) -> None:
+    path = door.put(MONEY + panel().replace("\n", ",5\n").replace(",100,5\n", f",100,{cell}\n"))
+    assert door.loud(path) == {("RC151", 2, "gmv")}
+    assert door.loud(door.put(HEADER + panel().replace(",100\n", f",{cell}\n"))) == {("RC120", 2, "visits")}
+
+
+@pytest.mark.parametrize("label", ["合计", "合计：", "合 计", "Grand Total", "平均值", "总计:"])
+def test_rows_of_totals_and_averages(door: Any, panel: Callable[..., str], label: str) -> None:
+    assert door.loud(door.put(HEADER + panel() + f"{label},,4000\n")) == {("RC115", 32, "")}
+
+
+def test_an_archive_holds_what_systems_leave_in_it(tmp_path: Path, panel: Callable[..., str]) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    rows = panel().splitlines(keepends=True)
+    with zipfile.ZipFile(folder / "reports.zip", "w") as book:
+        book.writestr("报表/三月/a.csv", HEADER + "".join(rows[:15]))
+        book.writestr("报表/四月/b.csv", HEADER + "".join(rows[15:]))
+        for litter in ("__MACOSX/报表/._a.csv", "报表/.DS_Store", "报表/Thumbs.db", "报表/~$a.xlsx"):
+            book.writestr(litter, b"\0\5\x16\7")
+    made = assemble([folder], RULES, products=shipped_products())
+    assert made.tables["daily"].relation.num_rows == 30
+    assert [file.unplaced for file in made.files] == ["", ""]
