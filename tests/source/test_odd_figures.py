@@ -1,4 +1,4 @@
-"""Figures that would be wrong without a word: sums given as channels, foreign money, rounded ids, digits that no double has."""
+"""Figures that would be wrong without a word: sums given as channels, foreign money, rounded ids, huge counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import pytest
 from conftest import RULES
 from rechannel.source.admit import admit
 from rechannel.source.assemble import assemble
+from rechannel.source.engine import locked_engine
+from rechannel.source.faultlist import FaultList
 from rechannel.source.products import shipped_products
+from rechannel.source.read import load_raw
 from rechannel.vocabulary.errors import FileRefused
 
 HEADER = "date,channel,visits\n"
@@ -131,3 +134,12 @@ def test_an_archive_holds_what_systems_leave_in_it(tmp_path: Path, panel: Callab
     made = assemble([folder], RULES, products=shipped_products())
     assert made.tables["daily"].relation.num_rows == 30
     assert [file.unplaced for file in made.files] == ["", ""]
+
+
+def test_one_line_of_json_lines_is_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"event": "visit", "params": [{"key": "a"}, {"key": "b"}]}\n', encoding="utf-8")
+    with locked_engine([path]) as engine:
+        header = load_raw(engine, path, FaultList(path.name))
+        assert header is not None
+        assert (header.names, len(engine.execute("SELECT * FROM raw").fetchall())) == (("event", "params"), 1)
