@@ -11,6 +11,7 @@ from made_cases import TODAY, admitted, daily, events, litter, make, rivals, sai
 
 from rechannel.source.addition import add_files, add_relation, add_relations, add_to_case
 from rechannel.source.store import create_case, open_case_folder
+from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.errors import CaseError, FileRefused, StoreError
 
 
@@ -179,3 +180,22 @@ def test_tables_written_inline_are_left_alone(tmp_path: Path) -> None:
         add_relations(open_case_folder(folder), {"events": events(1), "rivals": rivals(0)}, today=TODAY)
     assert stored(folder) == state
     assert litter(folder) == []
+
+
+def test_other_names_hold_for_every_table(tmp_path: Path) -> None:
+    channels = (Channel("app", aliases=("手机应用",)),)
+    folder = create_case(tmp_path / "c", {"daily": daily(tmp_path / "d.csv")}, channels=channels, today=TODAY).folder
+    more, log, known = tmp_path / "more.csv", tmp_path / "t.csv", tmp_path / "e.csv"
+    more.write_text("date,channel,visits\n2025-02-10,手机应用,7\n2025-02-10,ENTRY,8\n", encoding="utf-8")
+    log.write_text("customer,time,channel,event\nu1,2025-01-01 10:00:00,手机应用,visit\n", encoding="utf-8")
+    known.write_text("start,end,kind,channel\n2025-01-05,2025-01-05,outage,手机应用\n", encoding="utf-8")
+    done = add_files(open_case_folder(folder), {"daily": more, "touches": log, "events": known}, today=TODAY)
+    assert {fault.args["names"] for one in done for fault in one.faults if fault.code == "RC702"} == {
+        "手机应用",
+        "ENTRY",
+    }
+    case = open_case_folder(folder)
+    for table in ("daily", "touches", "events"):
+        relation = case.relation(table)
+        assert relation is not None
+        assert set(relation["channel"].to_pylist()) <= {"app", "entry"}

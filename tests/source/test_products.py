@@ -303,6 +303,7 @@ def test_a_shipped_mapping_file_hangs_together(product: Product) -> None:
         assert {"en", "zh-Hans"} & set(channel.names)
         assert channel.kind
     for export in product.exports:
+        assert export.source, export.label
         known = {*export.spellings, *export.ignored}
         assert set(export.unverified) <= known, export.label
         assert not set(export.ignored) & {name for names in export.columns.values() for name in names}, export.label

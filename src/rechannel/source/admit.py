@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from rechannel.source.aliases import join_aliases
 from rechannel.source.cells import TYPED, type_cells
 from rechannel.source.checks import Rules, check_history, check_markets, check_rows
 from rechannel.source.contract import TABLES, TableName
@@ -150,6 +151,9 @@ def canonical_rows(
             currency=rules.currency,
         )
         drop_raw(connection)
+    if rules.channels and not faults.refusals and "channel" in mapping.positions:
+        keys = TABLES[table].key if table == "daily" else ()
+        join_aliases(connection, rules.channels, [key for key in keys if key in mapping.positions], faults)
     with told(connection, "check", progress):
         dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
     if faults.refused():

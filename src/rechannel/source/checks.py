@@ -15,7 +15,7 @@ from rechannel.source.cells import TYPED
 from rechannel.source.contract import FEWEST_DAYS, FEWEST_WEEKS, TABLES, Table, TableName
 from rechannel.source.engine import named, quoted
 from rechannel.source.faultlist import FaultList
-from rechannel.vocabulary.channel import ALL_MARKETS, WHOLE_SHOP, Cadence, folded
+from rechannel.vocabulary.channel import ALL_MARKETS, WHOLE_SHOP, Cadence, Channel, folded
 from rechannel.vocabulary.errors import MOST_FAULTS
 
 SLIP = 100
@@ -51,13 +51,16 @@ class Rules:
     timezone
         IANA name; naive times are in it.
     currency
-        Currency of the case; exports that state another are refused. Empty = not compared.
+        Currency of the case; files that state another are refused. Empty = not compared.
+    channels
+        Channels with other names under which files mention them.
     """
 
     today: date
     cadence: Cadence = "daily"
     timezone: str = "Asia/Shanghai"
     currency: str = ""
+    channels: tuple[Channel, ...] = ()
 
 
 def check_rows(

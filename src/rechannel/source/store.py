@@ -167,7 +167,8 @@ class CaseFolder:
     def rules(self, today: date | None = None) -> Rules:
         """What files of this case are held to."""
         config = self.config
-        return Rules(today or today_in(config.timezone), config.cadence, config.timezone, config.currency)
+        day = today or today_in(config.timezone)
+        return Rules(day, config.cadence, config.timezone, config.currency, config.channels)
 
     def runs(self) -> tuple[Path, ...]:
         """Complete runs, oldest first, by number and not by clock."""
@@ -317,7 +318,8 @@ def create_case(
     # The salt is made of the files themselves, so that the same files give the same case, byte for byte.
     first = tables.get("touches") or next(tables[table] for table in TABLE_NAMES if table in tables)
     salt = salt_of(sha256_of(first))
-    admitted = admit_all(tables, Rules(today or today_in(timezone), cadence, timezone, currency), salt, bars=bars)
+    rules = Rules(today or today_in(timezone), cadence, timezone, currency, tuple(channels))
+    admitted = admit_all(tables, rules, salt, bars=bars)
     declared = CaseConfig(name, currency, timezone, cadence, {}, tuple(channels), assumptions or {}, margin, salt=salt)
     return store_case(folder, admitted, declared)
 
