@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 from conftest import RULES
 from rechannel.source.admit import admit
 from rechannel.source.assemble import assemble
+from rechannel.source.contract import TABLES, TableName
 from rechannel.source.engine import locked_engine
 from rechannel.source.faultlist import FaultList
 from rechannel.source.products import shipped_products
 from rechannel.source.read import load_raw
+from rechannel.source.store import create_case, open_case_folder
 from rechannel.vocabulary.errors import FileRefused
 
 HEADER = "date,channel,visits\n"
@@ -143,3 +146,42 @@ def test_one_line_of_json_lines_is_one_row(tmp_path: Path) -> None:
         header = load_raw(engine, path, FaultList(path.name))
         assert header is not None
         assert (header.names, len(engine.execute("SELECT * FROM raw").fetchall())) == (("event", "params"), 1)
+
+
+@pytest.mark.parametrize("cell", ["null", "NULL", "None", "nan", "undefined", "\\N", "(not set)", "-"])
+def test_no_customer_is_not_a_customer(door: Any, cell: str) -> None:
+    path = door.put(TOUCHES + f"u1,2025-01-01 10:00:00,app,visit\n{cell},2025-01-01 10:01:00,app,visit\n")
+    assert door.loud(path, "touches") == {("RC120", 3, "customer")}
+    assert not door.loud(door.put(HEADER + panel_of("未知") + panel_of("null")))
+
+
+def panel_of(channel: str) -> str:
+    return "".join(f"{date(2025, 1, 1) + timedelta(days=day)},{channel},{100 + day}\n" for day in range(30))
+
+
+def test_a_channel_has_one_name_in_every_table(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text(HEADER + panel_of("App") + panel_of("入口"), encoding="utf-8")
+    rows = "start,end,kind,channel\n2025-01-03,2025-01-04,outage,app\n2025-01-05,2025-01-05,promo,全部\n"
+    (tmp_path / "e.csv").write_text(rows, encoding="utf-8")
+    given: dict[TableName, Path] = {"daily": tmp_path / "d.csv", "events": tmp_path / "e.csv"}
+    made = create_case(tmp_path / "case", given, today=RULES.today)
+    relation = open_case_folder(made.folder).relation("events")
+    assert relation is not None
+    assert relation["channel"].to_pylist() == ["App", "all"]
+    assert {fault.args["channel"] for fault in made.faults if fault.code == "RC702"} == {"App", "all"}
+    assert "RC174" not in {fault.code for fault in made.faults}
+
+
+def test_kinds_of_events_in_chinese(door: Any) -> None:
+    words = {"故障": "outage", "大促": "promo", "關閉": "closure", "口径变化": "measurement_break", "Outage": "outage"}
+    rows = "".join(f"2025-01-0{n},2025-01-0{n},{word}\n" for n, word in enumerate(words, start=1))
+    path = door.put("开始,结束,类型\n" + rows, "t.csv")
+    assert [row[2] for row in door.rows(path, "events")] == list(words.values())
+    assert door.loud(door.put("start,end,kind\n2025-01-01,2025-01-01,停电\n"), "events") == {("RC129", 2, "kind")}
+
+
+def test_every_other_word_means_an_allowed_one() -> None:
+    for table in TABLES.values():
+        for column in table.columns:
+            assert set(column.words.values()) <= set(column.allowed)
+            assert not set(column.words) & set(column.allowed)

@@ -416,8 +416,21 @@ def _check_rivals(connection: duckdb.DuckDBPyConnection, _: list[str], faults: F
         faults.add("RC131", "refuse", line=_line(line), column="value", value=str(value), nearest="")
 
 
+def _check_events(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:
+    """An event on the sum of the channels is one on all of them."""
+    if "channel" not in present:
+        return
+    rows = _rows(connection, f"SELECT DISTINCT channel FROM {TYPED} WHERE channel IS NOT NULL ORDER BY 1")
+    sums = [str(name) for (name,) in rows if _is_sum(str(name))]
+    if sums:
+        listed = ", ".join(map(quoted, sums))
+        connection.execute(f"UPDATE {TYPED} SET channel = {quoted(ALL_MARKETS)} WHERE channel IN ({listed})")
+        faults.add("RC702", "note", column="channel", names=", ".join(sums), channel=ALL_MARKETS)
+
+
 _BY_TABLE: Mapping[TableName, Callable[[duckdb.DuckDBPyConnection, list[str], FaultList], None]] = {
     "daily": _check_daily,
     "touches": _check_touches,
+    "events": _check_events,
     "rivals": _check_rivals,
 }

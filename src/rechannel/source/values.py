@@ -19,6 +19,8 @@ WIDE_DIGIT = "[０-９．，－＋％]"
 
 IDS = ("customer", "order_id", "session")
 """Columns of ids: a spreadsheet shows a long one as 1.38E+10, and the ids of many customers become one."""
+_NO_ID = ("null", "none", "nan", "n/a", "na", "undefined", "\\n", "-", "--", "(not set)")
+"""What systems write where there is no id: read as one, it would be the busiest customer."""
 _ROUNDED_ID = r"\d(\.\d+)?[eE]\+\d{2}"
 _DIGITS = r"(\d+\.?\d*|\.\d+)"
 _THOUSANDS = r"(\d{1,3}(,\d{3})+(\.\d+)?)"
@@ -168,13 +170,16 @@ def _word(column: Column, text: str) -> CellSql:
     if column.allowed:
         known = f"({text}) IN ({_listed(column.allowed)})"
         code = f"CASE WHEN v NOT IN ({_listed(column.allowed)}) THEN 'RC129' END"
-        return CellSql(known, text, f"lower({text})", code)
-    error = f"lower({text}) IN ({_listed(_ERRORS)})"
+        meant = " ".join(f"WHEN {quoted(word)} THEN {quoted(one)}" for word, one in column.words.items())
+        value = f"CASE {text} {meant} ELSE lower({text}) END" if meant else f"lower({text})"
+        return CellSql(known, text, value, code)
+    missing_ids = _NO_ID if column.name in IDS else ()
+    error = f"lower({text}) IN ({_listed((*_ERRORS, *missing_ids))})"
     missing = f"WHEN v IS NULL THEN '{'RC120' if column.required else 'RC151'}'"
     if column.name not in IDS:
         return CellSql(f"{text}[1] <> '#'", text, f"CASE WHEN NOT {error} THEN {text} END", f"CASE {missing} END")
     code = f"CASE {missing} WHEN {_matches('v', _ROUNDED_ID)} THEN 'RC186' END"
-    plain = f"{text}[1] <> '#' AND NOT {_matches(text, _ROUNDED_ID)}"
+    plain = f"{text}[1] <> '#' AND NOT {error} AND NOT {_matches(text, _ROUNDED_ID)}"
     return CellSql(plain, text, f"CASE WHEN NOT {error} THEN {text} END", code)
 
 
