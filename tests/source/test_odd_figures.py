@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from conftest import RULES
 from rechannel.source.admit import admit
 from rechannel.source.assemble import assemble
+from rechannel.source.checks import Rules
 from rechannel.source.contract import TABLES, TableName
 from rechannel.source.engine import locked_engine
 from rechannel.source.faultlist import FaultList
@@ -22,6 +22,7 @@ from rechannel.source.read import load_raw
 from rechannel.source.store import create_case, open_case_folder
 from rechannel.vocabulary.errors import FileRefused
 
+RULES = Rules(date(2025, 12, 31))
 HEADER = "date,channel,visits\n"
 MONEY = "date,channel,visits,gmv\n"
 TOUCHES = "customer,time,channel,event\n"
