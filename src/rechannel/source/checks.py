@@ -177,45 +177,40 @@ def _duplicates(connection: duckdb.DuckDBPyConnection, table: Table, present: li
     keys = [named(key) for key in table.key if key in present]
     if not keys:
         return 0
-    parts = ", ".join([*keys, *(named(name) for name in table.ties if name in present)])
+    parts = ", ".join(keys)
+    ties = [named(name) for name in table.ties if name in present]
+    row = ", ".join([*keys, *ties])
     unread = [f"{named(c.name)} IS NOT NULL" for c in table.columns if c.key and c.required and c.name in present]
     judged = " AND ".join(unread) or "true"
     content = f"struct_pack({', '.join(f'{named(name)} := {named(name)}' for name in present)})"
     connection.execute(
         f"""CREATE OR REPLACE TABLE repeated AS
-        SELECT line, first, content IS NOT DISTINCT FROM first_content AS same FROM (
-            SELECT line, {content} AS content, min(line) OVER (PARTITION BY {parts}) AS first,
-                first_value({content}) OVER (PARTITION BY {parts} ORDER BY line) AS first_content
-            FROM {TYPED} WHERE {judged} AND hash({parts}) IN (
-                SELECT hash({parts}) FROM {TYPED} GROUP BY 1 HAVING count(*) > 1)
-        ) WHERE line > first"""
+        SELECT line, min(line) OVER row AS first, content IS NOT DISTINCT FROM first_value(content) OVER row AS same,
+            hash({parts}) AS key
+        FROM (SELECT *, {content} AS content FROM {TYPED} WHERE {judged} AND hash({parts}) IN (
+            SELECT hash({parts}) FROM {TYPED} GROUP BY 1 HAVING count(*) > 1))
+        WINDOW row AS (PARTITION BY {row} ORDER BY line)"""
     )
+    repeats = "FROM repeated WHERE line > first"
     for line, first in _rows(
-        connection, f"SELECT line, first FROM repeated WHERE NOT same ORDER BY line LIMIT {MOST_FAULTS}"
+        connection, f"SELECT line, first {repeats} AND NOT same ORDER BY line LIMIT {MOST_FAULTS}"
     ):
         faults.add("RC136", "refuse", line=_line(line), first=str(first), key=", ".join(table.key))
-    lines = [_line(row[0]) for row in _rows(connection, "SELECT line FROM repeated WHERE same ORDER BY line")]
+    lines = [_line(row[0]) for row in _rows(connection, f"SELECT line {repeats} AND same ORDER BY line")]
     if lines:
         first = _line(_rows(connection, f"SELECT first FROM repeated WHERE line = {lines[0]}")[0][0])
         shown = ", ".join(str(line) for line in lines[:20]) + (" ..." if len(lines) > 20 else "")
         faults.add("RC150", "warning", line=lines[0], first=str(first), count=f"{len(lines):,}", lines=shown)
-        connection.execute(f"DELETE FROM {TYPED} WHERE line IN (SELECT line FROM repeated WHERE same)")
+        connection.execute(f"DELETE FROM {TYPED} WHERE line IN (SELECT line {repeats} AND same)")
+    if ties:
+        tied = (
+            "SELECT count(*) AS n, min(line) AS line FROM repeated WHERE line = first GROUP BY key HAVING count(*) > 1"
+        )
+        count, at = connection.execute(f"SELECT sum(n), min(line) FROM ({tied})").fetchall()[0]
+        if count:
+            faults.add("RC185", "note", line=int(at), column="value", count=f"{count:,}")
     connection.execute("DROP TABLE repeated")
-    if set(table.ties) & set(present):
-        _ties(connection, keys, judged, faults)
     return len(lines)
-
-
-def _ties(connection: duckdb.DuckDBPyConnection, keys: list[str], judged: str, faults: FaultList) -> None:
-    """Note rows that differ from another one in nothing but what tells ties apart."""
-    parts = ", ".join(keys)
-    count, line = connection.execute(
-        f"""SELECT sum(n), min(line) FROM (SELECT count(*) AS n, min(line) AS line FROM {TYPED}
-        WHERE {judged} AND hash({parts}) IN (SELECT hash({parts}) FROM {TYPED} GROUP BY 1 HAVING count(*) > 1)
-        GROUP BY {parts} HAVING count(*) > 1)"""
-    ).fetchall()[0]
-    if count:
-        faults.add("RC185", "note", line=int(line), column="value", count=f"{count:,}")
 
 
 def _odd(

@@ -179,7 +179,10 @@ def _word(column: Column, text: str) -> CellSql:
     if column.name not in IDS:
         return CellSql(f"{text}[1] <> '#'", text, f"CASE WHEN NOT {error} THEN {text} END", f"CASE {missing} END")
     code = f"CASE {missing} WHEN {_matches('v', _ROUNDED_ID)} THEN 'RC186' END"
-    plain = f"{text}[1] <> '#' AND NOT {error} AND NOT {_matches(text, _ROUNDED_ID)}"
+    # Most ids are settled by a look at their length and their letters.
+    short = f"CASE WHEN length({text}) > {max(map(len, _NO_ID))} THEN true ELSE NOT {error} END"
+    exact = f"CASE WHEN contains({text}, '+') THEN NOT {_matches(text, _ROUNDED_ID)} ELSE true END"
+    plain = f"{text}[1] <> '#' AND {short} AND {exact}"
     return CellSql(plain, text, f"CASE WHEN NOT {error} THEN {text} END", code)
 
 
