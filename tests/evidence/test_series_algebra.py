@@ -304,7 +304,7 @@ def test_windows_together_are_the_dense_gaussian(lead: int) -> None:
     windows[0, :4], windows[1, 4:9], windows[2] = 1.0, 0.5, 1.0
     phi, q = 0.45, 1e-2
     fit = fit_series(y, x, days, precision, grid=one_point(phi, q))
-    joint = joint_forecast(fit, future, coming, windows, 2)
+    joint = joint_forecast(fit, future, coming, windows, 2, np.ones(future.shape[1], dtype=bool))
     mean, variance, squares, _ = dense(y, x, days, coming, future, windows, precision, phi, q)
     scale = squares / (fit.df - 2)
     assert joint.apart.location == pytest.approx(mean, rel=1e-5, abs=1e-5)

@@ -12,6 +12,7 @@ from rechannel.evidence.channel import (
     FEWEST_TRAINING_DAYS,
     ChannelSeries,
     Scale,
+    Shape,
     pooled_instance_sd,
     pooled_shapes,
     scout_channel,
@@ -126,13 +127,20 @@ def fit_baseline(
             designs.append((channel, visits[:, index], design))
     scouts = [scout_channel("visits", channel, values, design, before) for channel, values, design in designs]
     spread = pooled_instance_sd(scouts)
-    shapes = pooled_shapes(scouts, spread)
-    series = tuple(scout.settled(with_shapes(scout.design.with_instance_sd(spread), shapes)) for scout in scouts)
+    shapes, met = pooled_shapes(scouts, spread)
+    series = tuple(
+        one.settled(with_shapes(one.design.with_instance_sd(spread), _without(shapes, known)))
+        for one, known in zip(scouts, met, strict=True)
+    )
     shop = build_design(dates, events, None, market=market, cadence=panel.cadence, subject=subject)
     correlation = error_correlation(series) if series else np.eye(0)
     shocks = shock_correlation(series) if series else np.eye(0)
-    shop = with_shapes(shop.with_instance_sd(spread), shapes)
+    shop = with_shapes(shop.with_instance_sd(spread), _without(shapes, frozenset().union(*met)))
     return Baseline(dates, series, correlation, shocks, before, shop, chosen)
+
+
+def _without(shapes: Mapping[str, Shape], known: frozenset[str]) -> Mapping[str, Shape]:
+    return {name: shape for name, shape in shapes.items() if name not in known}
 
 
 def _with_chosen(

@@ -268,14 +268,17 @@ def refit(one: ChannelSeries, before: int, grid: Grid) -> ChannelSeries:
 
 
 def pooled_instance_sd(scouts: Sequence[Scout]) -> float:
-    """How much one instance of an event differs from its family: the marginal likelihood of all channels together.
+    """How much one instance of an event differs from its family, one figure for all channels of a case.
 
-    The candidates are a few; the case chooses one for all channels, so that two years of promotions are usable.
+    The root mean square over a few candidates that are equally likely at first, weighted by their marginal likelihood.
+    Channels meet the same instances and move together in them, so they speak as one: the mean of their log likelihoods.
     """
-    if not any(one.design.instance.any() for one in scouts):
+    met = [one for one in scouts if one.design.instance.any()]
+    if not met:
         return INSTANCE_SD
-    evidence = [sum(one.evidence(sd) for one in scouts) for sd in INSTANCE_SDS]
-    return INSTANCE_SDS[int(np.argmax(evidence))]
+    evidence = np.array([np.mean([one.evidence(sd) for one in met]) for sd in INSTANCE_SDS])
+    weight = np.exp(evidence - evidence.max())
+    return float(np.sqrt(weight @ np.array(INSTANCE_SDS) ** 2 / weight.sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,29 +289,39 @@ class Shape:
     sd: float
 
 
-def pooled_shapes(scouts: Sequence[Scout], instance_sd: float) -> Mapping[str, Shape]:
-    """Prior of every shape of an event that at least three channels met, from what each of them shows.
+def pooled_shapes(scouts: Sequence[Scout], instance_sd: float) -> tuple[Mapping[str, Shape], list[frozenset[str]]]:
+    """Prior of every shape of an event that at least three channels met, and which shapes each scout met itself.
+
+    A channel that met an event learns nothing safe about it from the others: they met the same days, with the same
+    other events on them, and their errors are alike. It is for channels that were not there.
 
     Notes
     -----
     Method of moments for the variance between channels: DerSimonian and Laird (1986), Controlled Clinical Trials 7,
-    equation 8. The sd holds the error of the mean.
+    equation 8. The errors of the channels are taken as one error.
     """
     told: dict[str, list[tuple[float, float]]] = {}
+    met: list[frozenset[str]] = []
     for one in scouts:
-        if not one.is_log:
-            continue
-        design = one.design.with_instance_sd(instance_sd)
-        fit = one.quick(design).fit
-        best = int(np.argmax(fit.weight))
-        mean, variance = fit.coefficients[best], fit.rate[best] * (fit.factor[best] ** 2).sum(axis=1)
-        for at, name in enumerate(design.shapes):
-            if not name:
-                continue
-            precision = 1 / variance[at] - 1 / design.prior_sd[at] ** 2  # what the data add to the prior
-            if precision > 1 / EVENT_SD**2:
-                told.setdefault(name, []).append((float(mean[at] / variance[at] / precision), float(1 / precision)))
-    return {name: _moments(found) for name, found in told.items() if len(found) >= FEWEST_TO_POOL}
+        own = _shapes_of(one, instance_sd) if one.is_log else {}
+        met.append(frozenset(own))
+        for name, found in own.items():
+            told.setdefault(name, []).append(found)
+    return {name: _moments(found) for name, found in told.items() if len(found) >= FEWEST_TO_POOL}, met
+
+
+def _shapes_of(one: Scout, instance_sd: float) -> dict[str, tuple[float, float]]:
+    """Value and variance of every shape that the days of one channel tell more about than its prior."""
+    design = one.design.with_instance_sd(instance_sd)
+    fit = one.quick(design).fit
+    best = int(np.argmax(fit.weight))
+    mean, variance = fit.coefficients[best], fit.rate[best] * (fit.factor[best] ** 2).sum(axis=1)
+    found = {}
+    for at, name in enumerate(design.shapes):
+        precision = 1 / variance[at] - 1 / design.prior_sd[at] ** 2  # what the data add to the prior
+        if name and precision > 1 / EVENT_SD**2:
+            found[name] = (float(mean[at] / variance[at] / precision), float(1 / precision))
+    return found
 
 
 def _moments(found: Sequence[tuple[float, float]]) -> Shape:
@@ -319,7 +332,7 @@ def _moments(found: Sequence[tuple[float, float]]) -> Shape:
     between = max(excess / float(weight.sum() - (weight**2).sum() / weight.sum()), LEAST_BETWEEN**2)
     weight = 1 / (variance + between)
     mean = float(weight @ value / weight.sum())
-    return Shape(mean, float(np.sqrt(between * (1 + 1 / value.size) + 1 / weight.sum())))
+    return Shape(mean, float(np.sqrt(between * (1 + 1 / value.size) + weight @ variance / weight.sum())))
 
 
 def with_shapes(design: Design, shapes: Mapping[str, Shape]) -> Design:

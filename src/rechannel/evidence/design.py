@@ -60,6 +60,8 @@ class Design:
         Name of the shared shape that each column is, shape [column]; empty for what belongs to one series.
     prior_mean
         Prior mean of each coefficient relative to the level of the series, shape [column]; None = 0.
+    recounts
+        First day number and column of every logged measurement break: what is counted changed, not what came.
     """
 
     columns: FloatArray
@@ -70,6 +72,13 @@ class Design:
     step: int = 1
     shapes: tuple[str, ...] = ()
     prior_mean: FloatArray | None = None
+    recounts: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def eventful(self) -> NDArray[np.bool_]:
+        """Columns that belong to events of the calendar, shape [column]."""
+        shaped = np.array([bool(name) for name in self.shapes]) if self.shapes else np.zeros(self.instance.size, bool)
+        return np.asarray(self.instance | shaped)
 
     def only(self, columns: Sequence[int]) -> Design:
         """The same design with some of its columns."""
@@ -81,6 +90,7 @@ class Design:
             instance=self.instance[keep],
             shapes=tuple(self.shapes[at] for at in keep) if self.shapes else (),
             prior_mean=None if self.prior_mean is None else self.prior_mean[keep],
+            recounts=tuple((day, keep.index(column)) for day, column in self.recounts if column in keep),
         )
 
     def with_turning_week(self, before: int) -> Design:
@@ -187,6 +197,7 @@ def build_design(
     sds: list[float] = []
     of_instance: list[bool] = []
     shapes: list[str] = []
+    recounts: list[tuple[int, int]] = []
 
     def put(column: FloatArray, sd: float, instance: bool = False, shape: str = "") -> None:
         columns.append(column)
@@ -223,14 +234,16 @@ def build_design(
             usable[max(first, 0) : max(last + 1 + REBOUND_DAYS // step, 0)] = False
         elif event.kind in SHAPED and (event.channel is None or event.channel == channel):
             families.setdefault(family(event), []).append((first, last))
-        elif (event.kind == "measurement_break" and (event.channel is None or event.channel == channel)) or (
-            event.kind in STEPPING
-        ):
+        elif event.kind == "measurement_break" and (event.channel is None or event.channel == channel):
+            recounts.append((first, len(columns)))
+            put((number >= first).astype(float), STEP_SD)
+        elif event.kind in STEPPING:
             put((number >= first).astype(float), STEP_SD)
     for name, instances in families.items():
         _put_family(put, number, name, instances, step)
     matrix = np.column_stack(columns) if columns else np.zeros((n, 0))
     live = np.ptp(matrix, axis=0) > 0  # a step from before the first day is the level itself
+    place = np.cumsum(live) - 1
     return Design(
         columns=np.ascontiguousarray(matrix[:, live]),
         prior_sd=np.array(sds)[live],
@@ -239,6 +252,7 @@ def build_design(
         families={name: tuple(instances) for name, instances in families.items()},
         step=step,
         shapes=tuple(shape for shape, is_live in zip(shapes, live.tolist(), strict=True) if is_live),
+        recounts=tuple((day, int(place[column])) for day, column in recounts if live[column]),
     )
 
 

@@ -119,16 +119,27 @@ class JointForecast:
         Each window by itself.
     covariance
         Shape [window, base]: of every window with the first ones.
+    part
+        Share of the variance of the first windows that the chosen columns bring, shape [base].
     """
 
     apart: Forecast
     covariance: FloatArray
+    part: FloatArray
 
 
 def joint_forecast(
-    fit: SeriesFit, design: FloatArray, days: NDArray[np.int64], windows: FloatArray, base: int
+    fit: SeriesFit,
+    design: FloatArray,
+    days: NDArray[np.int64],
+    windows: FloatArray,
+    base: int,
+    chosen: NDArray[np.bool_],
 ) -> JointForecast:
-    """Predict weighted sums of coming days as `forecast` does, with their covariance with the first `base` windows."""
+    """Predict weighted sums of coming days as `forecast` does, with their covariance with the first `base` windows.
+
+    `chosen`, shape [column], are the columns whose part of the variance is told.
+    """
     location, variance, loading, gap = _moments(fit, design, days, windows)
     ahead = (days - fit.last_day).astype(float)
     level, ar, position = _innovations(fit, ahead, windows)
@@ -141,7 +152,11 @@ def joint_forecast(
     offset = location - fit.weight @ location
     whole = np.einsum("p,pwb->wb", fit.weight * of_point, covariance)
     whole += np.einsum("p,pw,pb->wb", fit.weight, offset, offset[:, :base])
-    return JointForecast(matched_t(fit.weight, location, fit.rate[:, None] * variance, fit.df), whole)
+    brought = (np.matmul(loading[:, :base] * chosen, fit.factor) ** 2).sum(axis=2)
+    total = fit.weight @ variance[:, :base]
+    part = np.divide(fit.weight @ brought, total, out=np.zeros(base), where=total > 0)
+    apart = matched_t(fit.weight, location, fit.rate[:, None] * variance, fit.df)
+    return JointForecast(apart, whole, np.minimum(part, 1.0))
 
 
 def forecast_days(fit: SeriesFit, design: FloatArray, days: NDArray[np.int64]) -> Forecast:

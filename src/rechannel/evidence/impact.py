@@ -125,7 +125,7 @@ class OpenPath:
     covariance
         Of each channel's sums over stretches, shape [channel, stretch, stretch].
     correlation
-        Of the channels' errors, shape [channel, channel].
+        Of the channels' errors in each stretch, shape [stretch, channel, channel].
     observed
         Visits that came on the same days, shape [channel, stretch].
     early
@@ -218,7 +218,8 @@ def open_path(
     for at, one in enumerate(baseline.series):
         seen = windows * np.isfinite(came[:, at])
         joint.append(joint_sums(one, days, seen, len(cut.ends)))
-    scores = path_scores(joint, baseline.correlation, draws, seed)
+    correlation = with_events(baseline.correlation, np.mean([item.of_events for item in joint], axis=0))
+    scores = path_scores(joint, correlation, draws, seed)
     opened = np.stack(
         [item.apart.at_normal(scores[:, at], widen) for at, item in enumerate(joint)],
         axis=1,
@@ -234,7 +235,7 @@ def open_path(
         series=baseline.series,
         draws=opened,
         covariance=np.array([item.covariance for item in joint]) * np.outer(widen, widen),
-        correlation=baseline.correlation,
+        correlation=correlation,
         observed=observed,
         early=early,
         early_path=early_path,
@@ -246,16 +247,33 @@ def open_path(
     )
 
 
+def with_events(correlation: FloatArray, of_events: FloatArray) -> FloatArray:
+    """Correlation of the channels' errors in each window, shape [window, channel, channel].
+
+    What is not known of a holiday or a promotion - how this one differs from those before it - all channels of a shop
+    meet alike; the rest hangs together as on other days.
+
+    Parameters
+    ----------
+    correlation
+        On other days, shape [channel, channel].
+    of_events
+        Share of a window's variance that is not known of its events, shape [window].
+    """
+    return np.asarray(correlation + of_events[:, None, None] * (1.0 - correlation))
+
+
 def path_scores(joint: Sequence[JointSums], correlation: FloatArray, draws: int, seed: int) -> FloatArray:
     """Standard normal scores of each series in each of its first windows, shape [draw, series, window].
 
     Windows of one series have the correlation of its forecasts, windows of the same place in two series that of the
-    series; antithetic pairs.
+    series, shape [window, series, series]; antithetic pairs.
     """
     size = joint[0].covariance.shape[1]
     rng = np.random.default_rng([seed, 29])
     half = rng.standard_normal((draws // 2, size, len(joint)))
-    free = np.concatenate([half, -half]) @ symmetric_root(correlation)
+    linked = np.stack([half[:, at] @ symmetric_root(correlation[at]) for at in range(size)], axis=1)
+    free = np.concatenate([linked, -linked])
     roots = [symmetric_root(item.correlation) for item in joint]
     return np.stack([free[:, :, at] @ root for at, root in enumerate(roots)], axis=1)
 

@@ -110,10 +110,13 @@ class JointSums:
         Each window by itself.
     covariance
         Of every window with the first ones, in squared units of the metric, shape [window, base].
+    of_events
+        Share of the variance of the first windows that is not known of their holidays and promotions, shape [base].
     """
 
     apart: WindowSums
     covariance: FloatArray
+    of_events: FloatArray
 
     @property
     def correlation(self) -> FloatArray:
@@ -141,12 +144,12 @@ def joint_sums(series: ChannelSeries, days: NDArray[np.int64], windows: FloatArr
     columns = series.design.columns[days]
     path = mean_path(series.fit, columns, days)
     if not series.is_log:
-        found = joint_forecast(series.fit, columns, days, windows, base)
-        return JointSums(_on_levels(windows @ path, found.apart), found.covariance)
+        found = joint_forecast(series.fit, columns, days, windows, base, series.design.eventful)
+        return JointSums(_on_levels(windows @ path, found.apart), found.covariance, found.part)
     total, weights = _shares(path, windows)
-    found = joint_forecast(series.fit, columns, days, weights, base)
+    found = joint_forecast(series.fit, columns, days, weights, base, series.design.eventful)
     apart = _on_logs(series, days, path, total, weights, found.apart)
-    return JointSums(apart, total[:, None] * total[None, :base] * found.covariance)
+    return JointSums(apart, total[:, None] * total[None, :base] * found.covariance, found.part)
 
 
 def _on_levels(centre: FloatArray, prediction: Forecast) -> WindowSums:

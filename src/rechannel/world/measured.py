@@ -215,10 +215,10 @@ class _Event:
             np.sqrt(np.maximum(np.diag(block), 0.0))[:, None] * symmetric_root(correlation_of(block))
             for block in opened.covariance
         ]
-        stack = np.concatenate(factors, axis=0)
+        stack = np.stack(factors)
         channels = len(opened.channels)
-        linked = np.kron(opened.correlation, np.ones((self.size, self.size)))
-        self.parts["visits"] = linked * (stack @ stack.T)
+        linked = np.einsum("csk,kcd,dtk->csdt", stack, opened.correlation, stack)
+        self.parts["visits"] = linked.reshape(channels * self.size, channels * self.size)
         self.visits: list[Linked] = []
         for channel in range(channels):
             slope = np.zeros((self.size, channels * self.size))
