@@ -293,7 +293,7 @@ def peers_part(record: Mapping[str, Any]) -> str:
         "memory",
     ]
     rows = []
-    for name in (name for name in result if isinstance(result[name], dict)):
+    for name in (name for name in result if name != "failed" and isinstance(result[name], dict)):
         row, long = result[name], result[name]["long"]
         null = [row["null"][cell] for cell in cells]
         rows.append(
@@ -306,7 +306,8 @@ def peers_part(record: Mapping[str, Any]) -> str:
             ]
         )
     missing = f" Not found: {', '.join(result['not_found'])}." if result["not_found"] else ""
-    return f"{table(header, rows)}\n\n{measured_on(record)}{missing}"
+    failed = "".join(f" {name} did not run: `{why}`." for name, why in result["failed"].items())
+    return f"{table(header, rows)}\n\n{measured_on(record)}{missing}{failed}"
 
 
 def batch_part(record: Mapping[str, Any]) -> str:

@@ -31,19 +31,28 @@ EFFECT = -6.0
 SECONDS = 1800
 
 
+class PeerFailedError(RuntimeError):
+    """A package that is there and does not run on these series; the last line of what it said."""
+
+
 def run() -> dict[str, object]:
     """Every engine that is found, on every cell."""
     found = {"rechannel": sys.executable}
     for python in filter(None, os.environ.get("RECHANNEL_PEERS", "").split(os.pathsep)):
         for name in json.loads(_call(python, ["list"])):
             found.setdefault(name, python)
+    failures: dict[str, str] = {}
     table: dict[str, object] = {"found": sorted(found), "not_found": [name for name in WANTED if name not in found]}
     with TemporaryDirectory(prefix="rechannel-peers-") as folder:
         for name in WANTED:
-            if name in found:
+            if name not in found:
+                continue
+            try:
                 table[name] = _measured(name, found[name], Path(folder))
-                print(name, table[name], flush=True)
-    return table
+            except PeerFailedError as failed:
+                failures[name] = str(failed)
+            print(name, table.get(name, failures.get(name)), flush=True)
+    return {**table, "failed": failures}
 
 
 def _measured(name: str, python: str, folder: Path) -> dict[str, object]:
@@ -112,5 +121,5 @@ def _call(python: str, arguments: Sequence[str]) -> str:
         env={**os.environ, "PYTHONPATH": path},
     )
     if done.returncode:
-        raise RuntimeError(f"{python} {arguments}: {done.stderr.strip().splitlines()[-3:]}")
+        raise PeerFailedError((done.stderr.strip().splitlines() or ["no word"])[-1])
     return done.stdout.strip().splitlines()[-1]

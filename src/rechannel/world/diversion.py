@@ -404,6 +404,7 @@ def _assemble(model: _Model, posterior: Posterior, seed: int) -> Diversion:
         half = rng.standard_normal((count // 2, *shape))
         return np.concatenate([half, -half])
 
+    lasting = {reading.channel for reading in model.readings if reading.finding.kind in LASTING}
     retained, surplus = np.empty((count, n)), np.empty((count, n))
     weights = np.zeros((count, n, n))
     spill = np.zeros((count, n, n))
@@ -412,7 +413,8 @@ def _assemble(model: _Model, posterior: Posterior, seed: int) -> Diversion:
         beside = theta if at is not None else np.concatenate([theta[:, : len(_SHARED)], own_row], axis=1)
         parts = model.parts(beside, channel, len(_SHARED) if at is None else at)
         retained[:, channel], surplus[:, channel], short = parts
-        weights[:, channel] = _recomposed(short, priors.recomposition * fresh(n))
+        moved = priors.recomposition * fresh(n)
+        weights[:, channel] = short if channel in lasting else _recomposed(short, moved)
         spill[:, channel] = priors.spill * fresh(n)
         spill[:, channel, channel] = 0.0
     if n == 1:
