@@ -247,3 +247,8 @@ def test_what_came_before_a_measurement_break_is_counted_as_today(factor: float)
     assert close_to(finding.retained, TAKEN_UP / factor, finding.retained_sd)
     (then,) = banked(panel, *rows, before=350)
     assert close_to(then.removed, removed_by_plan(), spread(then)[1])
+    visits[390:, :, 1] = 0.0  # it closes for good: days of nothing, a series that is no longer one of logs
+    shut = replace(panel, values={**panel.values, "visits": visits})
+    closure = Event("closure", to_date(panel.dates[390]), to_date(panel.dates[390]), "entry", None)
+    later = banked(shut, *rows, closure)[0]
+    assert close_to(later.removed, removed, spread(later)[1])

@@ -34,7 +34,7 @@ EARLIEST = 14
 YIELD_DAYS = 56
 """Open days before an event from which usual yields are read."""
 LEVEL_DAYS, MOST_RECOUNTED = 28, 20.0
-"""Days whose mean is the level after a measurement break, and the largest factor that one is taken for."""
+"""Days whose mean is the level before a measurement break, and how little of it may be left after one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +106,23 @@ class Recount:
 
 def _recounted(one: ChannelSeries, last: int) -> tuple[float, float]:
     """Mean and variance of the log factor between the counting of day number `last` and today's."""
-    days = one.days
-    columns = [column for day, column in one.design.recounts if days.size and last < day <= days[-1]]
-    if not columns:
-        return 0.0, 0.0
-    fit = one.fit
-    step = fit.coefficients[:, columns].sum(axis=1)
-    spread = fit.rate * fit.df / (fit.df - 2) * (fit.factor[:, columns, :].sum(axis=1) ** 2).sum(axis=1)
-    mean = float(fit.weight @ step)
-    variance = float(fit.weight @ (spread + (step - mean) ** 2))
-    if one.is_log:
-        return mean, variance
-    now = float(one.y[-LEVEL_DAYS:].mean())
-    before = max(now - mean, now / MOST_RECOUNTED)
-    return float(np.log(max(now, before / MOST_RECOUNTED) / before)), variance / before**2
+    days, fit, mean, variance = one.days, one.fit, 0.0, 0.0
+    for day, column in one.design.recounts:
+        known = (days < day) & (days >= day - LEVEL_DAYS)
+        if not last < day <= days[-1] or not known.any():
+            continue
+        step = fit.coefficients[:, column]
+        spread = fit.rate * fit.df / (fit.df - 2) * (fit.factor[:, column, :] ** 2).sum(axis=1)
+        size = float(fit.weight @ step)
+        error = float(fit.weight @ (spread + (step - size) ** 2))
+        if not one.is_log:
+            level = float(one.y[known].mean())
+            after = max(level + size, level / MOST_RECOUNTED)
+            if level <= 0:
+                continue
+            size, error = float(np.log(after / level)), error / after**2
+        mean, variance = mean + size, variance + error
+    return mean, variance
 
 
 def incidents(panel: Panel, events: Sequence[Event], before: int, market: str | None = None) -> tuple[Incident, ...]:
