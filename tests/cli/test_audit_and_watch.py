@@ -134,3 +134,18 @@ def test_codes_of_the_audit_are_explained(capsys: pytest.CaptureFixture[str]) ->
     for code in ("RC600", "RC612", "RC630"):
         assert main.run(["explain", code]) == 0
         assert "fix: " in capsys.readouterr().out
+
+
+def test_a_case_of_the_whole_shop_alone_is_checked_without_an_audit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"2025-01-{day:02d},total,{900 + day},{50 + day % 5}" for day in range(1, 32)]
+    (tmp_path / "daily.csv").write_text("\n".join(["date,channel,visits,orders", *rows]) + "\n", encoding="utf-8")
+    case = str(tmp_path / "case")
+    assert main.run(["new", case, "--daily", str(tmp_path / "daily.csv")]) == 0
+    for language in LANGUAGES:
+        assert main.run(["check", case, "--json", "-", "--lang", language]) == 0
+        shown = capsys.readouterr()
+        assert json.loads(shown.out)["audit"] == []
+        assert "`total`" in shown.err
+    assert main.run(["watch", case]) == 2
