@@ -46,7 +46,7 @@ IMPACT = answer(
     row("visits_removed", number(1040, 10)),
     row("visits_removed", number(3300, 150), 90),
     row("net_loss_visits", number(610, 40)),
-    row("net_loss_visits", number(1200, 60), method=ALONE),
+    row(ALONE, number(1200, 60)),
     row("retained_own", number(0.41, 0.05)),
     row("net_loss_orders", number(12, 3)),
 )

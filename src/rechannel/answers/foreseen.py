@@ -13,8 +13,8 @@ COVERAGE = 0.9
 FOREKNOWN = ("visits_removed", "net_loss_visits", "net_loss_orders", "net_loss_gmv", "net_loss_new_customers")
 """Metrics that a closure forecasts and an impact measures, then the share that came back."""
 SHARES = ("retained_own",)
-ALONE = "series_alone"
-"""Method of the row that the series alone give, without what past events foretold: what a forecast is held against."""
+ALONE = "net_loss_visits_series_alone"
+"""Net loss of visits as the series alone give it, without what past events foretold: a forecast is held against it."""
 
 Standing = Literal["inside", "outside", "apart"]
 Change = Literal["same", "inside", "outside", "answered", "refused"]
@@ -70,9 +70,9 @@ def foreseen(closure: Said, impact: Said) -> tuple[Foreseen, ...]:
     forecasts = {(row.metric, row.horizon_days): row for row in closure.estimates if _is_total(row)}
     measured = {(row.metric, row.horizon_days): row for row in impact.estimates if _is_total(row)}
     measured |= {
-        (row.metric, row.horizon_days): row
-        for row in impact.estimates
-        if row.method == ALONE and isinstance(row.value, Quantity)
+        ("net_loss_visits", horizon): row
+        for (metric, horizon), row in measured.items()
+        if metric == ALONE and isinstance(row.value, Quantity)
     }
     found = []
     for metric in (*FOREKNOWN, *SHARES):

@@ -97,14 +97,13 @@ class MeasuredHorizon:
         """Net loss of visits by the series alone: all open paths less what came, whatever past events foretell."""
         lost = self.opened.draws.sum(axis=1) @ self.stretches - self.observed("visits")
         return answered(
-            "net_loss_visits",
+            ALONE,
             "visits",
             lost,
             self.grade,
             self.here,
             prior_variance=self._prior_variance("visits"),
             reasons=self.reasons,
-            method=ALONE,
         )
 
     def _why(self, metric: str, channel: str | None) -> Refusal:
