@@ -43,6 +43,7 @@ def with_faults() -> Panel:
     return as_panel(visits, orders, gmv)
 
 
+@pytest.mark.slow
 def test_check_tells_accepts_and_does_not_propose_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     case = case_of(with_faults(), tmp_path)
     for language in LANGUAGES:
@@ -78,6 +79,7 @@ def test_check_tells_accepts_and_does_not_propose_again(tmp_path: Path, capsys: 
     assert open_case(case).folder.relation("events").num_rows == 2  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_accepting_keeps_the_rows_that_are_there(tmp_path: Path) -> None:
     case = open_case(case_of(with_faults(), tmp_path))
     rows = [row for one in case.audit().oddities for row in one.rows]
@@ -89,6 +91,7 @@ def test_accepting_keeps_the_rows_that_are_there(tmp_path: Path) -> None:
     assert case.audit().oddities == ()
 
 
+@pytest.mark.slow
 def test_watch_is_made_for_schedulers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     visits, orders, gmv = arrays(made_panel())
     for values in (visits, orders, gmv):

@@ -72,6 +72,7 @@ def test_an_outage_has_its_days_its_size_and_its_row(channel: int, first: int, d
     assert row.severity == pytest.approx(one.size, abs=0.005)
 
 
+@pytest.mark.slow
 def test_what_is_logged_is_not_found_again() -> None:
     panel = changed(lose(1, 120, 125, 0.0))
     (one,) = found(panel)
@@ -83,6 +84,7 @@ def test_what_is_logged_is_not_found_again() -> None:
     assert found(panel, [replace(elsewhere, channel=None)]) == []
 
 
+@pytest.mark.slow
 def test_a_lasting_fall_is_a_demotion_and_its_end_a_closure() -> None:
     (one,) = found(changed(lose(2, 180, 299, 0.5)))
     assert (one.code, one.first, one.rows[0].kind) == ("RC603", day(180), "demotion")
@@ -273,6 +275,7 @@ def test_a_split_or_renamed_channel_is_told_from_a_closure(kept: float, code: st
     assert {row.kind for row in one.rows} == {"measurement_break"}
 
 
+@pytest.mark.slow
 def test_codes_that_merge_or_move() -> None:
     (merged,) = found(moved(150, [2, 3], 0.0, None))
     assert (merged.code, merged.channel, set(merged.others)) == ("RC614", "c5", {"c2", "c3"})
@@ -320,6 +323,7 @@ def test_weekly_figures_and_overlapping_visitors() -> None:
     assert over.size == pytest.approx(-0.25, abs=0.01)
 
 
+@pytest.mark.slow
 def test_one_market_alone_and_the_sum_of_all() -> None:
     """A fault of one market of four is told with its market; a fault of all of them once, without."""
     shops = [made_panel(seed=seed, sizes=(3000.0, 1200.0, 600.0)) for seed in range(4)]

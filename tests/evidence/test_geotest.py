@@ -149,6 +149,7 @@ def test_known_test_is_recovered_jointly() -> None:
     assert np.median(sharp) < 0.6
 
 
+@pytest.mark.slow
 def test_staggered_markets_are_summed_by_days_since() -> None:
     off = {1: (90, 14), 4: (90, 14), 6: (104, 14)}
     panel, change = made_shop(20, off=off)
@@ -221,6 +222,7 @@ def test_missing_days_and_an_entry_without_rows() -> None:
     assert effect.rebound is None
 
 
+@pytest.mark.slow
 def test_an_entry_without_rows_while_it_is_off_had_no_visit() -> None:
     """Its rows come back after the test; its fall and the shop's total are those of a shop that writes zeros."""
     off = dict.fromkeys((1, 4), (100, 14))
@@ -235,6 +237,7 @@ def test_an_entry_without_rows_while_it_is_off_had_no_visit() -> None:
     assert_allclose(empty.net_loss("orders"), zeros.net_loss("orders"), atol=20)
 
 
+@pytest.mark.slow
 def test_tenfold_visits_are_tenfold_losses() -> None:
     off = dict.fromkeys((1, 4), (100, 14))
     panel, _ = made_shop(60, off=off, markets=10)

@@ -15,6 +15,7 @@ LOWEST, HIGHEST = 0.86, 0.95
 ERRORS = 2.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", null_series.CELLS, ids=lambda cell: cell.name)
 def test_nine_of_ten_null_intervals_cover_zero(cell: null_series.Cell) -> None:
     series = [null_series.make_series(cell, number) for number in range(PER_CELL)]

@@ -114,6 +114,7 @@ def test_the_stake_holds_what_ninety_more_days_would_have_brought() -> None:
     assert drop.stake.high - drop.stake.low < 0.6 * truth
 
 
+@pytest.mark.slow
 def test_false_alarms_keep_the_promised_rate_under_the_models_own_noise() -> None:
     """Under no change the Shiryaev-Roberts statistic over DROPS is a martingale plus the number of steps, so it passes
     A within m steps with a chance of at most m / A: at A = 200 and 80 steps, at most .4 of the channels; 60 channels of
