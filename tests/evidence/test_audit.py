@@ -18,6 +18,8 @@ from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.estimate import FloatArray
 from rechannel.vocabulary.wording import LANGUAGES, catalogue
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[[np.random.Generator, FloatArray, FloatArray, FloatArray], None]
 
 

@@ -16,6 +16,8 @@ from rechannel.evidence.watched import Span
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel, to_date
 
+pytestmark = pytest.mark.slow
+
 DAYS = 300
 
 

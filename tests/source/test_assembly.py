@@ -25,6 +25,8 @@ from rechannel.source.read import load_raw
 from rechannel.vocabulary.channel import WHOLE_SHOP
 from rechannel.vocabulary.errors import FileRefused
 
+pytestmark = pytest.mark.slow
+
 TITLE = "统计日期：2025-03-03 ~ 2025-03-03"
 
 

@@ -22,6 +22,8 @@ from rechannel.vocabulary.channel import WHOLE_SHOP, Channel
 from rechannel.vocabulary.errors import CallError
 from rechannel.vocabulary.estimate import Quantity
 
+pytestmark = pytest.mark.slow
+
 CENT = 0.0051
 """Money is stated in cents; a sum of parts may be off by half of one."""
 SHORT = {"sycm": made_shop(days=42), "wechat": made_shop(days=29), "jd": made_shop(days=29)}

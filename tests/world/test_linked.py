@@ -8,6 +8,8 @@ import pytest
 from rechannel.vocabulary.estimate import FloatArray
 from rechannel.world.linked import Linked, covariance_of, given, stacked
 
+pytestmark = pytest.mark.slow
+
 DRAWS = 200_000
 """A mean of so many draws is within .01 sd, a covariance within 1 %."""
 
