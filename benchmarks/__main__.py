@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import (
+    batch_cost,
     door_audit,
     door_cases,
     imports,
@@ -24,6 +25,7 @@ from benchmarks import (
     markets,
     null_series,
     page,
+    peers_impact,
     placebo_panels,
     twins,
     world_ranks,
@@ -37,7 +39,7 @@ TWINS = 30
 RANK_RUNS = 300
 KILLS = 500
 DOOR_CASES = 10_000
-MARKETS_PER_KIND, SHOPS_PER_FAMILY = 4, 8
+MARKETS_PER_KIND, SHOPS_PER_FAMILY = 1, 2
 PAGE_ONLY = "page"
 
 
@@ -106,6 +108,8 @@ SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "imports": imports.run,
     "journeys": journey_logs,
     "audit": audit_and_watch,
+    "batch": batch_cost.run,
+    "peers": peers_impact.run,
 }
 
 

@@ -35,6 +35,8 @@ from rechannel.tables.panel import Panel, build_panel
 FIRST_SEED = 5000
 DAYS = 270
 """Days watched."""
+WATCH_EVERY = 3
+"""To watch a shop day by day for nine months costs about twenty audits."""
 LARGE = 0.05
 """Share of visits from which a channel's outages count for the bar."""
 
@@ -157,10 +159,10 @@ def watch_rows(records: Sequence[WatchRecord]) -> dict[str, dict[str, float]]:
     return table
 
 
-def run(per_kind: int = 4, per_family: int = 10, *, workers: int = 2) -> dict[str, object]:
-    """Both generators, audit and watch."""
+def run(per_kind: int, per_family: int, *, workers: int = 2) -> dict[str, object]:
+    """Both generators, audit and watch; one in `WATCH_EVERY` of the shops is watched as well."""
     families = [(family, FIRST_SEED + number) for family in FAMILIES for number in range(per_family)]
-    markets = [(kind.name, FIRST_SEED + seed) for seed in range(max(per_kind - 1, 1)) for kind in KINDS]
+    markets = [(kind.name, FIRST_SEED + seed) for seed in range(per_kind) for kind in KINDS][::WATCH_EVERY]
     with ProcessPoolExecutor(workers) as pool:
         lab = list(pool.map(audited_lab, lab_tasks(per_kind), chunksize=2))
         print("lab audited", found_rows(lab), false_rows(lab)["all"], flush=True)
@@ -168,7 +170,7 @@ def run(per_kind: int = 4, per_family: int = 10, *, workers: int = 2) -> dict[st
         print("families audited", found_rows(other), false_rows(other)["all"], flush=True)
         lab_watched = [one for one in pool.map(watched_lab, markets, chunksize=2) if one is not None]
         print("lab watched", watch_rows(lab_watched)["all"], flush=True)
-        fewer = families[:: max(per_family // 4, 1)]
+        fewer = families[::WATCH_EVERY]
         family_watched = [one for one in pool.map(watched_family, fewer, chunksize=2) if one is not None]
         print("families watched", watch_rows(family_watched)["all"], flush=True)
     return {

@@ -281,12 +281,52 @@ def _of(row: Mapping[str, int] | None) -> str:
     return "" if row is None else f"{row['found']} of {row['planted']}"
 
 
+def peers_part(record: Mapping[str, Any]) -> str:
+    """Ours beside the packages that were found, losing rows kept."""
+    result = record["result"]
+    cells = ("ar_0", "ar_5", "ar_8", "ar_5_drift")
+    header = [
+        "package",
+        *(f"{name}: covers, width" for name in cells),
+        "1,000 days, 5 controls: CPU",
+        "holds the effect, width",
+        "memory",
+    ]
+    rows = []
+    for name in (name for name in result if name != "failed" and isinstance(result[name], dict)):
+        row, long = result[name], result[name]["long"]
+        null = [row["null"][cell] for cell in cells]
+        rows.append(
+            [
+                f"{name} {row['version']}",
+                *(f"{cell['covered']} of {cell['series']}, {cell['median_width']:.1f}" for cell in null),
+                f"{long['cpu_ms']:,.0f} ms",
+                f"{long['holds_effect']} of {long['fits']}, {long['median_width']:.1f}",
+                f"{long['peak_rss_mib']} MiB",
+            ]
+        )
+    missing = f" Not found: {', '.join(result['not_found'])}." if result["not_found"] else ""
+    failed = "".join(f" {name} did not run: `{why}`." for name, why in result["failed"].items())
+    return f"{table(header, rows)}\n\n{measured_on(record)}{missing}{failed}"
+
+
+def batch_part(record: Mapping[str, Any]) -> str:
+    """Many series at once, over both cores."""
+    rows = [
+        [row["what"], f"{row['seconds']:.1f} s", f"{row['bar']:.0f} s", f"{row['peak_rss_mib']:.0f} MiB"]
+        for row in record["result"]["rows"]
+    ]
+    return f"{table(['work', 'wall time', 'bar', 'largest memory of a process'], rows)}\n\n{measured_on(record)}"
+
+
 PARTS = {
     "null": null_part,
     "panels": panels_part,
     "markets": markets_part,
     "twins": twins_part,
     "ranks": ranks_part,
+    "peers": peers_part,
+    "batch": batch_part,
     "kills": kills_part,
     "door": door_part,
     "imports": imports_part,

@@ -93,9 +93,15 @@ class Case:
     def panel(self) -> Panel:
         """The daily panel (CallError RC322 when the case has no `daily`)."""
         relation = self.folder.relation("daily")
-        if relation is None or not any(name != WHOLE_SHOP for name in relation["channel"].unique().to_pylist()):
+        if relation is None or not self.knows_channels:
             raise CallError("RC322" if relation is None else "RC341")
         return build_panel(relation, self.config.cadence)
+
+    @cached_property
+    def knows_channels(self) -> bool:
+        """Whether `daily` holds more than the whole shop."""
+        relation = self.folder.relation("daily")
+        return relation is not None and any(name != WHOLE_SHOP for name in relation["channel"].unique().to_pylist())
 
     @property
     def is_public(self) -> bool:

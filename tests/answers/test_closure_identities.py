@@ -22,7 +22,7 @@ from rechannel.tables.rivals import RivalFigure
 from rechannel.vocabulary.estimate import Quantity, Refusal
 from rechannel.vocabulary.wording import LANGUAGES, catalogue
 
-MONTE_CARLO = 0.08
+MONTE_CARLO = 0.1
 """Two sets of 4,096 draws move a quantile by less than this share of the 95 % width; resampled ones a little more."""
 MARKETS_APART = 0.25
 """Sum of the markets' medians against the whole, of its 95 % width: each part has its own ledger and forecast."""

@@ -21,6 +21,8 @@ from rechannel.vocabulary.estimate import Quantity, Refusal
 from rechannel.vocabulary.wording import LANGUAGES
 from rechannel.world.fitted import World, fit_world
 
+pytestmark = pytest.mark.slow
+
 HOSTS = (Channel("ch0", host="superapp"), Channel("ch1", host="superapp"), Channel("ch2"))
 
 

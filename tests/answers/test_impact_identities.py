@@ -16,7 +16,8 @@ from hypothesis.vendor.pretty import RepresentationPrinter
 
 from rechannel.answers.answer import Answer, Provenance, dumps, schema
 from rechannel.answers.closure import Surrounds
-from rechannel.answers.impact import ImpactQuestion, answer_impact, p_value, verdict_of
+from rechannel.answers.impact import ImpactQuestion, answer_impact, verdict_of
+from rechannel.answers.measured_checks import p_value
 from rechannel.answers.money import Money
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel

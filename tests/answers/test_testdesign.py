@@ -63,6 +63,7 @@ def case(shop: Panel, tmp_path_factory: pytest.TempPathFactory) -> Case:
     return made_case(tmp_path_factory.mktemp("design") / "before", shop, BEFORE, [])
 
 
+@pytest.mark.slow
 def test_a_test_run_as_proposed_lifts_the_grade(shop: Panel, case: Case, tmp_path: Path) -> None:
     design = case.design("entry", 3)
     assert design.refusal is None

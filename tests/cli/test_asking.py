@@ -66,6 +66,7 @@ def test_a_run_holds_its_answer_and_three_pages(case: Path, capsys: pytest.Captu
     assert list((pages[0].parent / "answers").glob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_run_tells_what_it_is_doing(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["run", str(case), "--json", "-"]) == 0
     shown = capsys.readouterr()

@@ -167,6 +167,7 @@ def check_contract(body: Body, present: set[str], *, rivals: bool = False, other
             assert rows["diversion", name, horizon]["status"] == "answered"
 
 
+@pytest.mark.slow
 def test_date_channel_visits_are_enough(visits_only: Folder) -> None:
     body = visits_only.ask()
     check_contract(body, set(), others=("app", "search", "web"))
@@ -243,6 +244,7 @@ def test_orders_known_only_for_the_whole_shop(make: Callable[..., Folder]) -> No
     assert credited["0.95"] / credited["0.05"] > 3  # the declared range shows
 
 
+@pytest.mark.slow
 def test_severity_notice_and_market(whole: Folder, visits_only: Folder) -> None:
     full, half = whole.ask(horizons=(30,)), whole.ask("--severity", "50%", horizons=(30,))
     a, b = (rows_of(body)["visits_removed.30d"]["quantiles"]["0.5"] for body in (full, half))
@@ -305,6 +307,7 @@ def test_a_call_that_cannot_be_is_an_error(
     assert not said.out
 
 
+@pytest.mark.slow
 def test_the_table_on_screen_has_a_line_per_row(visits_only: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     for language in ("en", "zh-Hant"):
         call = ["ask", str(visits_only.case), "closure", "--channel", "entry", "--on", ON, "--horizon", "30"]

@@ -14,7 +14,7 @@ import pytest
 
 from rechannel.cli import commands, main
 from rechannel.vocabulary import wording
-from rechannel.vocabulary.wording import LANGUAGES, catalogue
+from rechannel.vocabulary.wording import LANGUAGES, catalogue, text
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = date(2025, 1, 1)
@@ -82,6 +82,27 @@ def test_bad_calls(call: list[str], code: int, said: str, capsys: pytest.Capture
     assert said in shown.err
     assert "fix: " in shown.err
     assert "Traceback" not in shown.err
+
+
+def test_a_refusal_says_what_to_do_about_each_kind_of_fault(
+    daily: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = daily.read_text(encoding="utf-8").splitlines(keepends=True)
+    cells = [line.split(",") for line in lines]
+    place = cells[0].index("visits")
+    for line, cell in ((5, "1.2k"), (7, "many"), (9, "-3")):
+        lines[line] = ",".join([*cells[line][:place], cell, *cells[line][place + 1 :]])
+    bad = tmp_path / "bad.csv"
+    bad.write_text("".join(lines), encoding="utf-8")
+    for language in LANGUAGES:
+        assert main.run(["new", str(tmp_path / "case"), "--daily", str(bad), "--lang", language]) == 2
+        told = capsys.readouterr().err
+        steps = [line for line in told.splitlines() if line.startswith(text("error.fix", language))]
+        assert [
+            text(f"remedy.{code}", language) in step for code, step in zip(("RC121", "RC130"), steps, strict=False)
+        ] == [True] * 2
+        assert len(steps) == 3
+    assert not (tmp_path / "case").exists()
 
 
 def test_new_check_add(daily: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from rechannel.cli import main
 from rechannel.source import durable
+from rechannel.source.runs import complete_runs, verify_run
 from rechannel.source.store import open_case_folder
 from rechannel.vocabulary.wording import LANGUAGES
 
@@ -135,28 +137,57 @@ def test_warnings_of_python_stay_off_the_screen() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no signal like Ctrl-C is sent there")
-def test_ctrl_c_at_any_instant_leaves_nothing(case: Path) -> None:
-    """From the first import to the end of a long `new`; before our own code runs, Python ends by the signal."""
-    touches = case.parent.parent / "t.csv"
+def test_ctrl_c_at_any_instant_leaves_the_old_state_or_the_whole_new_one(case: Path) -> None:
+    """Instants are parts of the time that the call takes undisturbed; some end before our own code runs."""
+    touches, kept = case.parent.parent / "t.csv", case.parent.parent / "kept"
     with touches.open("w") as stream:
         stream.write("customer,time,channel,event,value\n")
-        for row in range(150_000):
+        for row in range(50_000):
             stream.write(f"u{row // 4},2025-01-{1 + row % 28:02d} 10:{row % 60:02d}:00,app,visit,\n")
     before = everything(case.parent)
-    script = "import sys; from rechannel.cli.main import main; main()"
+    shutil.copytree(case.parent, kept)
     interrupted = 0
-    for instant, verb in enumerate(("new", "add", "run", "new", "add", "new")):
+    for verb, parts in {"new": (0.6, 0.95), "add": (0.6, 0.95), "run": (0.9,)}.items():
         call = [*calls(case)[verb], *(["--touches", str(touches)] if verb != "run" else [])]
-        process = subprocess.Popen([sys.executable, "-c", script, *call], stderr=subprocess.PIPE, text=True)
-        time.sleep(0.3 + 0.35 * instant)
+        started = time.monotonic()
+        assert _ended(call, None) == 0
+        took = time.monotonic() - started
+        whole, data = everything(case.parent), open_case_folder(case).data_sha256
+        assert whole != before
+        for part in parts:
+            shutil.rmtree(case.parent)
+            shutil.copytree(kept, case.parent)
+            code = _ended(call, part * took)
+            found = everything(case.parent)
+            is_whole = {
+                "new": found == whole,
+                "add": found != before and open_case_folder(case).data_sha256 == data,  # names of files are drawn
+                "run": _has_one_more_run(case, before),
+            }[verb]
+            assert is_whole if code == 0 else code in (main.INTERRUPTED, -signal.SIGINT)
+            assert found == before or (is_whole and code != -signal.SIGINT), (verb, part, code)
+            interrupted += code == main.INTERRUPTED
+        shutil.rmtree(case.parent)
+        shutil.copytree(kept, case.parent)
+    assert interrupted >= 1
+
+
+def _ended(call: list[str], after: float | None) -> int:
+    """The exit code of a call in a process of its own, interrupted after some seconds or never."""
+    script = "import sys; from rechannel.cli.main import main; main()"
+    process = subprocess.Popen([sys.executable, "-c", script, *call], stderr=subprocess.PIPE, text=True)
+    if after is not None:
+        time.sleep(after)
         process.send_signal(signal.SIGINT)
-        said = process.communicate()[1]
-        if process.returncode == 0:  # it was faster
-            break
-        interrupted += 1
-        assert process.returncode in (main.INTERRUPTED, -signal.SIGINT), said
-        if everything(case.parent) != before:  # the signal came after the state was whole
-            open_case_folder(case)
-            assert not (case.parent / "other").exists() or open_case_folder(case.parent / "other").config.tables
-            break
-    assert interrupted
+    said = process.communicate()[1]
+    assert after is None or process.returncode in (0, main.INTERRUPTED, -signal.SIGINT), said
+    return process.returncode
+
+
+def _has_one_more_run(case: Path, before: dict[str, bytes | None]) -> bool:
+    """Whether the only change is one run, whole: two runs of one case differ in the time of day."""
+    found, now = complete_runs(case), everything(case.parent)
+    for run in found:
+        verify_run(run)
+    other = {place for place in now if place not in before and "/runs/" not in place and not place.endswith("/runs")}
+    return len(found) == 1 and not other and {place: now.get(place) for place in before} == before

@@ -18,6 +18,8 @@ from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.estimate import FloatArray
 from rechannel.vocabulary.wording import LANGUAGES, catalogue
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[[np.random.Generator, FloatArray, FloatArray, FloatArray], None]
 
 
@@ -72,6 +74,7 @@ def test_an_outage_has_its_days_its_size_and_its_row(channel: int, first: int, d
     assert row.severity == pytest.approx(one.size, abs=0.005)
 
 
+@pytest.mark.slow
 def test_what_is_logged_is_not_found_again() -> None:
     panel = changed(lose(1, 120, 125, 0.0))
     (one,) = found(panel)
@@ -83,6 +86,7 @@ def test_what_is_logged_is_not_found_again() -> None:
     assert found(panel, [replace(elsewhere, channel=None)]) == []
 
 
+@pytest.mark.slow
 def test_a_lasting_fall_is_a_demotion_and_its_end_a_closure() -> None:
     (one,) = found(changed(lose(2, 180, 299, 0.5)))
     assert (one.code, one.first, one.rows[0].kind) == ("RC603", day(180), "demotion")
@@ -143,6 +147,41 @@ def test_a_consent_banner_is_told_once_for_all_channels() -> None:
     assert {row.channel for one in told for row in one.rows} == {"c1", "c2"}
 
 
+@pytest.mark.parametrize("seed", [1, 4])
+def test_what_stays_of_a_move_of_all_is_not_told_of_single_channels_later(seed: int) -> None:
+    """Channels learn a lasting common move at their own pace; none of them fell by itself in the weeks after."""
+
+    def consent(rng: np.random.Generator, visits: FloatArray, *_: FloatArray) -> None:
+        visits[160:] = thin(rng, visits[160:], 0.65)
+
+    assert [one.code for one in found(changed(consent, seed))] == ["RC606"]
+
+    def demand(rng: np.random.Generator, visits: FloatArray, orders: FloatArray, gmv: FloatArray) -> None:
+        visits[160:] = rng.poisson(visits[160:] * 0.7)
+        orders[160:] = rng.poisson(orders[160:] * 0.7)
+        gmv[160:] *= 0.7
+
+    assert found(changed(demand, seed)) == []
+
+
+@pytest.mark.parametrize(("seed", "on"), [(1, 150), (2, 100), (3, 205)])
+def test_a_closure_is_told_once_wherever_it_lies(seed: int, on: int) -> None:
+    (one,) = found(changed(lose(1, on, 299, 0.0), seed))
+    assert (one.code, one.first, one.last) == ("RC604", day(on), day(299))
+
+
+def test_outages_of_one_channel_are_never_told_of_the_shop() -> None:
+    """A third of the visits vanish for two days, again and again, while orders go on: it is the one channel's."""
+
+    def often(_: np.random.Generator, visits: FloatArray, *__: FloatArray) -> None:
+        for first in range(60, 280, 40):
+            visits[first : first + 2, 0] = 0.0
+
+    told = found(changed(often))
+    assert {one.channel for one in told} == {"c0"}
+    assert [one.first for one in told] == [day(first) for first in range(60, 280, 40)]
+
+
 def test_days_on_which_nothing_was_recorded_are_one_outage_of_all() -> None:
     def blackout(_: np.random.Generator, visits: FloatArray, orders: FloatArray, gmv: FloatArray) -> None:
         for values in (visits, orders, gmv):
@@ -151,6 +190,12 @@ def test_days_on_which_nothing_was_recorded_are_one_outage_of_all() -> None:
     (one,) = found(changed(blackout))
     assert (one.code, one.channel, one.first, one.last) == ("RC602", None, day(140), day(141))
     assert [(row.kind, row.channel) for row in one.rows] == [("outage", None)]
+
+    def still(_: np.random.Generator, visits: FloatArray, orders: FloatArray, gmv: FloatArray) -> None:
+        for values in (visits, orders, gmv):
+            values[297:] = 0.0
+
+    assert [(one.code, one.first, one.last) for one in found(changed(still))] == [("RC602", day(297), day(299))]
 
 
 def test_a_slump_of_demand_and_a_promotion_are_no_findings() -> None:
@@ -232,6 +277,7 @@ def test_a_split_or_renamed_channel_is_told_from_a_closure(kept: float, code: st
     assert {row.kind for row in one.rows} == {"measurement_break"}
 
 
+@pytest.mark.slow
 def test_codes_that_merge_or_move() -> None:
     (merged,) = found(moved(150, [2, 3], 0.0, None))
     assert (merged.code, merged.channel, set(merged.others)) == ("RC614", "c5", {"c2", "c3"})
@@ -279,6 +325,7 @@ def test_weekly_figures_and_overlapping_visitors() -> None:
     assert over.size == pytest.approx(-0.25, abs=0.01)
 
 
+@pytest.mark.slow
 def test_one_market_alone_and_the_sum_of_all() -> None:
     """A fault of one market of four is told with its market; a fault of all of them once, without."""
     shops = [made_panel(seed=seed, sizes=(3000.0, 1200.0, 600.0)) for seed in range(4)]

@@ -12,8 +12,10 @@ from benchmarks import markets as null_panels
 from benchmarks.market_shops import CHANNELS, FIRST, made_shop
 from numpy.testing import assert_allclose
 
+from rechannel.evidence.channel import innovation_guess
 from rechannel.evidence.design import build_design
 from rechannel.evidence.donors import collapse_markets, market_grid, market_series, prior_of_noise, regress
+from rechannel.evidence.forecast import forecast
 from rechannel.evidence.geotest import (
     MarketEffect,
     MarketTest,
@@ -23,8 +25,8 @@ from rechannel.evidence.geotest import (
     p_value,
     verdict,
 )
-from rechannel.evidence.joint import innovation_guess
-from rechannel.evidence.series import Grid, fit_series, forecast
+from rechannel.evidence.grid import Grid
+from rechannel.evidence.series import fit_series
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.estimate import Refusal
@@ -147,6 +149,7 @@ def test_known_test_is_recovered_jointly() -> None:
     assert np.median(sharp) < 0.6
 
 
+@pytest.mark.slow
 def test_staggered_markets_are_summed_by_days_since() -> None:
     off = {1: (90, 14), 4: (90, 14), 6: (104, 14)}
     panel, change = made_shop(20, off=off)
@@ -219,6 +222,7 @@ def test_missing_days_and_an_entry_without_rows() -> None:
     assert effect.rebound is None
 
 
+@pytest.mark.slow
 def test_an_entry_without_rows_while_it_is_off_had_no_visit() -> None:
     """Its rows come back after the test; its fall and the shop's total are those of a shop that writes zeros."""
     off = dict.fromkeys((1, 4), (100, 14))
@@ -233,6 +237,7 @@ def test_an_entry_without_rows_while_it_is_off_had_no_visit() -> None:
     assert_allclose(empty.net_loss("orders"), zeros.net_loss("orders"), atol=20)
 
 
+@pytest.mark.slow
 def test_tenfold_visits_are_tenfold_losses() -> None:
     off = dict.fromkeys((1, 4), (100, 14))
     panel, _ = made_shop(60, off=off, markets=10)

@@ -9,12 +9,12 @@ import pytest
 
 from rechannel.evidence import placebo
 from rechannel.evidence.baseline import fit_baseline
+from rechannel.evidence.channel import ChannelSeries, fit_channel
 from rechannel.evidence.design import build_design
 from rechannel.evidence.impact import OpenPath, Window, open_path
 from rechannel.evidence.joint import (
-    ChannelSeries,
     error_correlation,
-    fit_channel,
+    expected_path,
     joint_scores,
     joint_sums,
     shock_correlation,
@@ -263,3 +263,47 @@ def test_errors_of_forecasts_share_the_demand(common: float, low: float, high: f
     assert correlation == pytest.approx(correlation.T)
     assert np.linalg.eigvalsh(correlation).min() > 0
     assert low <= off.mean() <= high
+
+
+def promotion(first: int, last: int, note: str = "618") -> Event:
+    return Event("promo", FIRST + timedelta(days=first), FIRST + timedelta(days=last), None, None, None, note)
+
+
+def test_what_a_promotion_is_unlike_those_before_is_common_to_all_channels() -> None:
+    """Days of a coming promotion hang together more than others; where nothing is planned, as they always do."""
+    panel = panel_of(made_visits(420, 3))
+    past = tuple(promotion(first, first + 9) for first in (60, 200))
+    plain, promoted = (
+        ask(panel, 380, (7, 30), events=past),
+        ask(panel, 380, (7, 30), events=(*past, promotion(380, 386))),
+    )
+    usual, first = plain.correlation[0][0, 1], promoted.correlation[0][0, 1]
+    assert usual < first <= 1.0
+    assert promoted.correlation[-1][0, 1] < first
+    assert all(np.linalg.eigvalsh(one).min() > -1e-9 for one in promoted.correlation)
+    spread = promoted.draws.sum(axis=1).std(axis=0) / plain.draws.sum(axis=1).std(axis=0)
+    assert spread[0] > 1.0
+
+
+def test_shapes_of_other_channels_are_for_those_that_were_not_there() -> None:
+    """`late` opens after both promotions: its next one looks like that of the others. A channel that met them keeps to
+    its own days: what the others saw does not change its fit."""
+    names = ("search", "app", "mini", "late")
+    rng = np.random.default_rng(5)
+    n, lift = 420, 0.5
+    days = np.arange(n)
+    inside = np.isin(days, [*range(100, 110), *range(200, 210)])
+    week = 0.4 * np.sin(2 * np.pi * days / 7)
+    visits = 3000.0 * np.exp((lift * inside + week)[:, None] + 0.1 * rng.standard_normal((n, 4)))
+    visits[:250, 3] = np.nan
+    events = tuple(promotion(first, first + 9) for first in (100, 200, 390))
+    panel = panel_of(visits, names)
+    ahead = np.arange(390, 400, dtype=np.int64)
+    fitted = {str(one.channel): one for one in fit_baseline(panel, events, 385).series}
+    assert fitted["late"].is_log
+    usual = expected_path(fitted["late"], ahead + 14)
+    assert np.log(expected_path(fitted["late"], ahead) / usual).mean() == pytest.approx(lift, abs=0.15)
+    unlike = visits.copy()
+    unlike[inside, 1:3] /= np.exp(lift)
+    other = {str(one.channel): one for one in fit_baseline(panel_of(unlike, names), events, 385).series}
+    assert expected_path(other["search"], ahead) == pytest.approx(expected_path(fitted["search"], ahead), rel=0.01)

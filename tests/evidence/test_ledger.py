@@ -227,3 +227,28 @@ def test_an_announcement_before_the_event_is_its_notice() -> None:
     (finding,) = banked(panel, event(panel), told, other)
     assert finding.notice_days == 10
     assert close_to(finding.retained, TAKEN_UP, finding.retained_sd)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.5])
+def test_what_came_before_a_measurement_break_is_counted_as_today(factor: float) -> None:
+    """Visits of `entry` are counted `factor` times as before from day 360 on: what left and what came back are the same
+    visits, in today's counting. Logged; unlogged nobody could know."""
+    panel = made_panel(7)
+    visits = panel.values["visits"].copy()
+    visits[360:, :, 1] = np.floor(factor * visits[360:, :, 1])
+    panel = replace(panel, values={**panel.values, "visits": visits})
+    day = to_date(panel.dates[360])
+    rows = (event(panel), Event("measurement_break", day, day, "entry", None))
+    (finding,) = banked(panel, *rows)
+    removed, sd = factor * removed_by_plan(), spread(finding)
+    assert close_to(finding.removed, removed, sd[1])
+    assert sd[1] > 0.003 * removed
+    assert close_to(finding.gains[0], TAKEN_UP * removed_by_plan(), sd[0])
+    assert close_to(finding.retained, TAKEN_UP / factor, finding.retained_sd)
+    (then,) = banked(panel, *rows, before=350)
+    assert close_to(then.removed, removed_by_plan(), spread(then)[1])
+    visits[390:, :, 1] = 0.0  # it closes for good: days of nothing, a series that is no longer one of logs
+    shut = replace(panel, values={**panel.values, "visits": visits})
+    closure = Event("closure", to_date(panel.dates[390]), to_date(panel.dates[390]), "entry", None)
+    later = banked(shut, *rows, closure)[0]
+    assert close_to(later.removed, removed, spread(later)[1])

@@ -15,6 +15,7 @@ LOWEST, HIGHEST = 0.86, 0.95
 ERRORS = 2.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", null_series.CELLS, ids=lambda cell: cell.name)
 def test_nine_of_ten_null_intervals_cover_zero(cell: null_series.Cell) -> None:
     series = [null_series.make_series(cell, number) for number in range(PER_CELL)]
@@ -30,7 +31,7 @@ def test_the_true_controls_are_found() -> None:
     """Coefficients .6 and .4 of the first two controls and none of the third, inside 4 posterior sd."""
     for number in range(10):
         made = null_series.make_series(null_series.CELLS[1], number)
-        fit = null_series.fit(made)
+        fit = null_series.fit(made).fit
         mean = fit.weight @ fit.coefficients
         best = int(np.argmax(fit.weight))
         sd = np.sqrt(np.diag(fit.rate[best] * fit.factor[best] @ fit.factor[best].T))

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rechannel.evidence.channel import RESTLESS_LEVEL, innovation_guess
 from rechannel.evidence.compat import CompatGrid, CompatSummary, causal_impact_compat
-from rechannel.evidence.joint import innovation_guess
-from rechannel.evidence.series import fit_series, forecast
+from rechannel.evidence.forecast import forecast
+from rechannel.evidence.series import fit_series
 from rechannel.vocabulary.estimate import FloatArray
 
 REFERENCE = Path(os.environ.get("RECHANNEL_REFERENCE") or Path(__file__).resolve().parents[3] / "shared" / "reference")
@@ -116,6 +117,7 @@ def test_default_engine_agrees_on_centres(case: Published) -> None:
         contrasts = [(season == k).astype(float) - (season == case.seasons - 1) for k in range(case.seasons - 1)]
         design = np.column_stack([*contrasts, design])
         precision = [0.01] * (case.seasons - 1) + precision
+    guess = innovation_guess(y[: case.n_pre])
     before = np.arange(case.n_pre, dtype=np.int64)
     after = np.arange(case.n_pre, y.size, dtype=np.int64)
     fit = fit_series(
@@ -123,7 +125,8 @@ def test_default_engine_agrees_on_centres(case: Published) -> None:
         design[: case.n_pre],
         before,
         np.array(precision),
-        scale_guess=innovation_guess(y[: case.n_pre]),
+        scale_guess=guess,
+        calm=guess / (RESTLESS_LEVEL * float(np.abs(y[: case.n_pre]).mean())),
     )
     predicted = forecast(fit, design[case.n_pre :], after, np.full((1, after.size), 1 / after.size))
     low, middle, high = (float(y[case.n_pre :].mean() - predicted.quantile(level)[0]) for level in (0.975, 0.5, 0.025))

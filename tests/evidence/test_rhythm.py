@@ -51,6 +51,17 @@ def test_summer_time_in_the_export_moves_and_moves_back() -> None:
     assert (abs(one.first - 140) <= 1, abs(one.last - 279) <= 1) == (True, True)
 
 
+def test_a_clock_that_moves_twice_for_good() -> None:
+    table = hours(500, 300, 7)
+    table[150:] = np.roll(table[150:], 8, axis=1)
+    table[330:] = np.roll(table[330:], 1, axis=1)
+    early, late = clock_moves(table)
+    assert (early.hours, late.hours) == (8, 9)
+    for at, day in ((early.first, 150), (early.last + 1, 330), (late.first, 330)):
+        assert abs(at - day) <= 2
+    assert late.last == 499
+
+
 def mixed(total: FloatArray, on: int, part: float) -> FloatArray:
     """Days from `on` hold a part of the day after."""
     out = total.copy()

@@ -1,4 +1,4 @@
-"""The watch: drops are flagged within days, noise is not, a tracking fault is told from a real drop, the stake is right."""
+"""The watch flags drops within days and no noise, tells a tracking fault from a real drop; its stake is right."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from rechannel.evidence.watch import WatchedChannel, Watching, watch, watching_j
 from rechannel.evidence.watched import Span
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel, to_date
+
+pytestmark = pytest.mark.slow
 
 DAYS = 300
 
@@ -68,6 +70,10 @@ def test_one_odd_day_is_no_lasting_drop_and_a_logged_one_is_known() -> None:
     known = watch(panel, [replace(logged, kind="outage")])
     assert of(known, "c1").state == "known"
     assert not known.flagged
+    later = cut(fallen(240, 0.0, (0,)), 275)
+    closed = Event("closure", to_date(later.dates[240]), to_date(later.dates[240]), "c0")
+    assert watch(later, ()).flagged
+    assert not watch(later, [closed]).flagged
 
 
 def test_a_tracking_fault_is_told_from_a_real_drop() -> None:
@@ -90,6 +96,16 @@ def test_a_tracking_fault_is_told_from_a_real_drop() -> None:
     assert unknown.verdict != "tracking"
 
 
+def test_a_day_without_any_record_is_no_proof_of_a_real_drop() -> None:
+    visits, orders, gmv = arrays(made_panel())
+    for values in (visits, orders, gmv):
+        values[297:] = 0.0
+    shop = of(watch(as_panel(visits, orders, gmv), ()), None)
+    assert shop.flagged
+    assert shop.drop is not None
+    assert (shop.drop.verdict, shop.drop.lost) == ("cannot_tell", pytest.approx(1.0, abs=1e-3))
+
+
 def test_the_stake_holds_what_ninety_more_days_would_have_brought() -> None:
     """Half of the visits of a channel of about 2,500 a day for 90 days: within the interval, which is not wide."""
     drop = of(watch(cut(fallen(280, 0.5), 290), ()), "c1").drop
@@ -100,9 +116,10 @@ def test_the_stake_holds_what_ninety_more_days_would_have_brought() -> None:
     assert drop.stake.high - drop.stake.low < 0.6 * truth
 
 
+@pytest.mark.slow
 def test_false_alarms_keep_the_promised_rate_under_the_models_own_noise() -> None:
-    """Under no change the Shiryaev-Roberts statistic over DROPS is a martingale plus the number of steps, so it passes A
-    within m steps with a chance of at most m / A: at A = 200 and 80 steps, at most .4 of the channels; 60 channels of
+    """Under no change the Shiryaev-Roberts statistic over DROPS is a martingale plus the number of steps, so it passes
+    A within m steps with a chance of at most m / A: at A = 200 and 80 steps, at most .4 of the channels; 60 channels of
     plain noise, so at most 24 + 3 sd = 36. At the alarm level itself nothing is expected."""
     rng = np.random.default_rng(8)
     visits = rng.poisson(2000 * np.exp(0.04 * rng.standard_normal((220, 60)))).astype(float)

@@ -16,6 +16,8 @@ from rechannel.lab.specs import WorldSpec, draw_spec
 from rechannel.lab.twin import make_twin, shortcuts, write_table, write_twin
 from rechannel.lab.worlds import MadeWorld, make_world
 
+pytestmark = pytest.mark.slow
+
 SMALL = 600
 KIND_NAMES = [kind.name for kind in KINDS]
 

@@ -263,7 +263,9 @@ def test_a_refused_question_prints_its_reason(answer: Answer) -> None:
 
 def test_chapters_stand_in_the_order_of_the_questions() -> None:
     names = [build.__module__.rsplit(".", 1)[1] for build in CHAPTERS]
-    assert names == [*("record", "overview", "exposure", "closure", "declared", "worth", "impact", "evidence", "data")]
+    assert names == [
+        *("record", "overview", "exposure", "closure", "declared", "worth", "impact", "hindsight", "evidence", "data")
+    ]
 
 
 def test_the_evidence_of_exposure_stands_in_its_own_table_only() -> None:

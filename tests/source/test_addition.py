@@ -11,6 +11,7 @@ from made_cases import TODAY, admitted, daily, events, litter, make, rivals, sai
 
 from rechannel.source.addition import add_files, add_relation, add_relations, add_to_case
 from rechannel.source.store import create_case, open_case_folder
+from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.errors import CaseError, FileRefused, StoreError
 
 
@@ -42,6 +43,29 @@ def test_add_appends_and_replaces_by_key(tmp_path: Path) -> None:
     assert snapshot(folder) == state
     add_to_case(again, "touches", touches(tmp_path / "t.csv"), today=TODAY)
     assert re.fullmatch(r"[0-9a-f]{64}", open_case_folder(folder).config.salt)
+
+
+def test_two_orders_of_one_second_are_two_touches(tmp_path: Path) -> None:
+    head, at = "customer,time,channel,event,value\n", "u1,2025-01-01 11:00:00,app,order,"
+    log, more = tmp_path / "t.csv", tmp_path / "more.csv"
+    log.write_text(f"{head}{at}7\n{at}5\n{at}7\nu1,2025-01-01 10:00:00,app,visit,\n")
+    made = create_case(tmp_path / "c", {"daily": daily(tmp_path / "d.csv"), "touches": log}, today=TODAY)
+    loud = {(fault.code, fault.line, fault.severity) for fault in made.faults if fault.file == "t.csv"}
+    assert {("RC150", 4, "warning"), ("RC185", 2, "note")} <= loud
+    relation = open_case_folder(made.folder).relation("touches")
+    assert relation is not None
+    assert relation["value"].to_pylist() == [7.0, 5.0, None]
+    for stated, added, revised, left in (
+        (f"{at}5\n{at}8\n", 0, 1, [None, 5.0, 8.0]),  # the lower for the lower, the higher for the higher
+        (f"{at}5\n{at}8\n{at}9\n", 1, 0, [None, 5.0, 8.0, 9.0]),
+        (f"{at}5\n", 0, 0, [None, 5.0]),
+    ):
+        more.write_text(head + stated)
+        done = add_to_case(open_case_folder(made.folder), "touches", more, today=TODAY)
+        assert (done.added, done.revised) == (added, revised)
+        relation = open_case_folder(made.folder).relation("touches")
+        assert relation is not None
+        assert relation["value"].to_pylist() == left
 
 
 def test_all_files_come_in_or_none(tmp_path: Path) -> None:
@@ -156,3 +180,22 @@ def test_tables_written_inline_are_left_alone(tmp_path: Path) -> None:
         add_relations(open_case_folder(folder), {"events": events(1), "rivals": rivals(0)}, today=TODAY)
     assert stored(folder) == state
     assert litter(folder) == []
+
+
+def test_other_names_hold_for_every_table(tmp_path: Path) -> None:
+    channels = (Channel("app", aliases=("手机应用",)),)
+    folder = create_case(tmp_path / "c", {"daily": daily(tmp_path / "d.csv")}, channels=channels, today=TODAY).folder
+    more, log, known = tmp_path / "more.csv", tmp_path / "t.csv", tmp_path / "e.csv"
+    more.write_text("date,channel,visits\n2025-02-10,手机应用,7\n2025-02-10,ENTRY,8\n", encoding="utf-8")
+    log.write_text("customer,time,channel,event\nu1,2025-01-01 10:00:00,手机应用,visit\n", encoding="utf-8")
+    known.write_text("start,end,kind,channel\n2025-01-05,2025-01-05,outage,手机应用\n", encoding="utf-8")
+    done = add_files(open_case_folder(folder), {"daily": more, "touches": log, "events": known}, today=TODAY)
+    assert {fault.args["names"] for one in done for fault in one.faults if fault.code == "RC702"} == {
+        "手机应用",
+        "ENTRY",
+    }
+    case = open_case_folder(folder)
+    for table in ("daily", "touches", "events"):
+        relation = case.relation(table)
+        assert relation is not None
+        assert set(relation["channel"].to_pylist()) <= {"app", "entry"}

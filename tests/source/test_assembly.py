@@ -25,6 +25,8 @@ from rechannel.source.read import load_raw
 from rechannel.vocabulary.channel import WHOLE_SHOP
 from rechannel.vocabulary.errors import FileRefused
 
+pytestmark = pytest.mark.slow
+
 TITLE = "统计日期：2025-03-03 ~ 2025-03-03"
 
 
@@ -361,3 +363,33 @@ def test_one_workbook_of_several_views_gives_the_one_that_is_named(tmp_path: Pat
         faults = FaultList(path.name)
         assert load_raw(connection, path, faults) is None
         assert [fault.code for fault in faults.refused()] == ["RC145"]
+
+
+TOUCHES = """
+product = "till"
+[[export]]
+id = "log"
+table = "touches"
+role = "table"
+needs = [["Who"], ["When"], ["Where"], ["What"], ["Paid"]]
+[export.columns]
+customer = ["Who"]
+time = ["When"]
+channel = ["Where"]
+event = ["What"]
+value = ["Paid"]
+"""
+
+
+def test_ties_of_one_log_in_two_files(tmp_path: Path) -> None:
+    folder, own = tmp_path / "files", tmp_path / "till.toml"
+    folder.mkdir()
+    own.write_text(TOUCHES, encoding="utf-8")
+    head, at = "Who,When,Where,What,Paid\n", "u1,2025-01-01 11:00:00,app,order,"
+    (folder / "a.csv").write_text(f"{head}{at}7\n{at}5\n", encoding="utf-8")
+    (folder / "b.csv").write_text(f"{head}{at}5\nu1,2025-01-02 11:00:00,app,order,5\n", encoding="utf-8")
+    made = assembled(folder, [own]).tables["touches"]
+    assert (made.relation["value"].to_pylist(), made.duplicates) == ([7.0, 5.0, 5.0], 1)
+    (folder / "b.csv").write_text(f"{head}{at}6\n", encoding="utf-8")
+    with pytest.raises(FileRefused, match="RC732"):  # another order, or this one corrected: the files cannot tell
+        assembled(folder, [own])

@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from rechannel.source.engine import locked_engine
+from rechannel.vocabulary.errors import CallError
 
 ENDLESS = "SELECT count(*) FROM range(100000000000) r(i) WHERE hash(i) % 7 = 3"
 PATIENCE_SECONDS = 5.0
@@ -40,3 +41,19 @@ def test_ctrl_c_in_a_query(
 def _interrupted_soon(ask: Callable[[duckdb.DuckDBPyConnection], object], engine: duckdb.DuckDBPyConnection) -> None:
     threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     ask(engine)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no process sends itself SIGINT there")
+def test_a_stopped_query_is_not_a_bad_file() -> None:
+    """Whatever a reader makes of the engine's error, the user pressed Ctrl-C."""
+
+    def read(engine: duckdb.DuckDBPyConnection, *, blamed: bool) -> None:
+        try:
+            _interrupted_soon(lambda one: one.execute(ENDLESS).fetchall(), engine)
+        except (KeyboardInterrupt, RuntimeError, duckdb.Error) as error:
+            if blamed:
+                raise CallError("RC313", path="t.csv", reason="Interrupted!") from error
+
+    for blamed in (True, False):
+        with pytest.raises(KeyboardInterrupt), locked_engine() as engine:
+            read(engine, blamed=blamed)

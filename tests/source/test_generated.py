@@ -23,6 +23,7 @@ def check(first: int, count: int) -> None:
         assert {"same", "refused", "as the oracle"} <= flipped
 
 
+@pytest.mark.slow
 def test_thirty_files() -> None:
     check(FIRST - 30, 30)
 

@@ -148,7 +148,9 @@ def test_long_cells_and_wide_rows(door: Any, panel: Callable[..., str]) -> None:
         ("t.csv", b"SQLite format 3\0rest", "RC105"),
         ("t.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"), "RC144"),
         ("t.csv", b'[{"date": "2025-01-01"}]', "RC105"),
-        ("t.csv", b"\x89PNG\r\n\x1a\n\0\0", "RC103"),
+        ("t.csv", b"\x89PNG\r\n\x1a\n\0\0", "RC105"),
+        ("t.rar", b"Rar!\x1a\x07\x01\0", "RC105"),
+        ("t.csv", b"\x7fELF\x02\0\0", "RC103"),
     ],
 )
 def test_what_is_no_text(door: Any, name: str, start: bytes, code: str) -> None:

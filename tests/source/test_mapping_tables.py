@@ -8,7 +8,11 @@ import tomllib
 from importlib.resources import files
 from typing import Any
 
+import duckdb
 import pytest
+
+from rechannel.source.channelrules import rule_sql
+from rechannel.source.engine import quoted
 
 MAPPINGS = files("rechannel.source").joinpath("mappings")
 
@@ -65,3 +69,53 @@ def test_channel_groups_use_patterns_and_lists_that_exist() -> None:
 )
 def test_hosts(host: str, kind: str) -> None:
     assert (host, kind) in {(row["host"], row["kind"]) for row in rows("referrers.csv")}
+
+
+@pytest.mark.parametrize(
+    ("given", "group"),
+    [
+        ({}, "Direct"),
+        ({"source": "(direct)", "medium": "(none)"}, "Direct"),
+        ({"source": "google", "medium": "cpc"}, "Paid Search"),
+        ({"source": "google", "medium": "cpc", "campaign": "Cross-network: summer"}, "Cross-network"),
+        ({"source": "google", "medium": "cpc", "campaign": "summer-shop"}, "Paid Shopping"),
+        ({"source": "Facebook", "medium": "PaidSocial"}, "Paid Social"),
+        ({"source": "youtube.com", "medium": "ppc"}, "Paid Video"),
+        ({"source": "nobody.example", "medium": "cpm"}, "Display"),
+        ({"source": "nobody.example", "medium": "cpa"}, "Paid Other"),
+        ({"source": "baidu", "medium": "organic"}, "Organic Search"),
+        ({"source": "weibo", "medium": "referral"}, "Organic Social"),
+        ({"source": "nobody.example", "medium": "referral"}, "Referral"),
+        ({"source": "letter", "medium": "E-mail"}, "Email"),
+        ({"source": "partner", "medium": "affiliate"}, "Affiliates"),
+        ({"source": "shop", "medium": "sms"}, "SMS"),
+        ({"source": "app", "medium": "web push"}, "Mobile Push Notifications"),
+        ({"source": "poster", "medium": "qr"}, "Unassigned"),
+        ({"click_id": "EAIaIQ"}, "Paid Search"),
+        ({"click_id": "EAIaIQ", "source": "letter", "medium": "email"}, "Paid Search"),
+        ({"click_id": "", "source": "letter", "medium": "email"}, "Email"),
+        ({"referrer": "www.google.com", "referrer_medium": "search"}, "Organic Search"),
+        ({"referrer": "shop.example", "referrer_medium": "internal"}, "Direct"),
+        ({"source": "letter", "medium": "email", "referrer": "www.google.com", "referrer_medium": "search"}, "Email"),
+        ({"group": "Paid Search", "source": "letter", "medium": "email"}, "Paid Search"),
+    ],
+)
+def test_tags_make_channel_groups(given: dict[str, str], group: str) -> None:
+    sql = rule_sql("ga4", {name: quoted(text) for name, text in given.items()})
+    assert duckdb.sql(f"SELECT {sql}").fetchall() == [(group,)]
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"scene": "1089"}, "recall_list"),
+        ({"scene": "wx-1089"}, "recall_list"),
+        ({"scene": "1089.0"}, "recall_list"),
+        ({"scene": "9999"}, "other"),
+        ({"scene": "1011", "source": "letter", "medium": "email"}, "Email"),
+        ({"scene": "1011", "source": "", "medium": ""}, "scan"),
+    ],
+)
+def test_scene_values_make_kinds(given: dict[str, str], kind: str) -> None:
+    sql = rule_sql("wechat_scene", {name: quoted(text) for name, text in given.items()})
+    assert duckdb.sql(f"SELECT {sql}").fetchall() == [(kind,)]

@@ -1,4 +1,4 @@
-"""docs/mappings.md: every key and reason is explained, its examples run, and its list is that of the mapping files."""
+"""docs/mappings.md: every key and reason is explained, its examples run, its lists are those of the mapping files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from exports import pdd
+from exports.shop import made_shop
 
+from rechannel.case import open_case
 from rechannel.source.assemble import assemble
 from rechannel.source.channelrules import LISTS, RULES
 from rechannel.source.checks import Rules
@@ -25,8 +28,11 @@ from rechannel.source.export import (
     Reason,
     Role,
 )
+from rechannel.source.imports import Imports, add_from_files, new_from_files
 from rechannel.source.products import parse_product, products_with
+from rechannel.source.store import create_case, open_case_folder
 from rechannel.vocabulary.errors import FileRefused
+from rechannel.vocabulary.estimate import Quantity
 from rechannel.vocabulary.wording import LANGUAGES, catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,13 +46,13 @@ def example(name: str) -> str:
     return found.group(1)
 
 
-def test_the_list_is_that_of_the_mapping_files() -> None:
+def test_the_lists_are_those_of_the_mapping_files() -> None:
     spec = importlib.util.spec_from_file_location("mappings_script", ROOT / "scripts" / "mappings.py")
     assert spec
     assert spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    assert script.page_with_list(PAGE) == PAGE, "run make mappings"
+    assert script.page_with_lists(PAGE) == PAGE, "run make mappings"
 
 
 def test_every_key_and_word_is_explained() -> None:
@@ -98,3 +104,36 @@ def test_the_shop_names_its_order_event() -> None:
     assert export.visit_events
     assert export.columns["value"] == ("properties.order_amount",)
     assert export.columns["customer"] == ("distinct_id",)
+
+
+def test_a_channel_is_declared_by_hand(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    shop = made_shop(days=30)
+    pdd.write(folder, shop)
+    header, row, _ = example("counted.csv").splitlines()
+    days = [row.replace("2025-03-03", str(day)) for day in shop.days]
+    (tmp_path / "counted.csv").write_text("\n".join([header, *days]) + "\n", encoding="utf-8")
+    case = tmp_path / "case"
+    new_from_files(case, Imports([folder], {"daily": tmp_path / "counted.csv"}))
+    answer = open_case(case).closure("私域社群", shop.days[-1] + timedelta(days=1), (30,))
+    answered = {row.metric for row in answer.estimates if isinstance(row.value, Quantity)}
+    assert {"visits_removed", "net_loss_visits"} <= answered
+
+
+def test_the_channels_of_case_toml_are_as_the_page_says(tmp_path: Path) -> None:
+    found = re.search(r"```toml\n(\[\[channels\]\].*?)```", PAGE, re.DOTALL)
+    assert found
+    rows = "".join(f"{date(2025, 3, 3) + timedelta(days=n)},关键词推广,{100 + n}\n" for n in range(30))
+    (tmp_path / "d.csv").write_text("date,channel,visits\n" + rows, encoding="utf-8")
+    folder = create_case(tmp_path / "case", {"daily": tmp_path / "d.csv"}).folder
+    text = (folder / "case.toml").read_text(encoding="utf-8")
+    before = text[text.index("[[channels]]") :].split("\n\n")[0]
+    (folder / "case.toml").write_text(text.replace(before, found.group(1).strip()), encoding="utf-8")
+    (channel,) = open_case_folder(folder).config.channels
+    assert (channel.channel_id, channel.aliases, channel.host) == ("关键词推广", ("直通车",), "淘宝")
+    (tmp_path / "more.csv").write_text("date,channel,visits\n2025-04-02,直通车,140\n", encoding="utf-8")
+    add_from_files(open_case_folder(folder), Imports([tmp_path / "more.csv"], {}))
+    relation = open_case_folder(folder).relation("daily")
+    assert relation is not None
+    assert set(relation["channel"].to_pylist()) == {"关键词推广"}

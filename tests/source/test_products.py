@@ -22,10 +22,14 @@ from rechannel.vocabulary.channel import WHOLE_SHOP, Channel
 from rechannel.vocabulary.errors import CallError
 from rechannel.vocabulary.estimate import Quantity
 
+pytestmark = pytest.mark.slow
+
 CENT = 0.0051
 """Money is stated in cents; a sum of parts may be off by half of one."""
 SHORT = {"sycm": made_shop(days=42), "wechat": made_shop(days=29), "jd": made_shop(days=29)}
 """生意参谋 past both of its renamings; the others as many days as a closure needs."""
+NESTED = ("ga4_nested", "ga4_lines")
+"""Events of one day per file; sessions run into the next one."""
 COUNTED = {
     "sessions": "sessions",
     "daily visitors": "visitors",
@@ -52,7 +56,7 @@ value = ["properties.order_amount"]
 def made_set(name: str, folder: Path) -> tuple[MadeShop, Known, list[Path]]:
     """The files of a product's user below `folder`, what they tell, and the mapping file that the user has to write."""
     write, tell, shop = SETS[name]
-    shop = SHORT.get(name, made_shop(days=29, scale=0.02) if name == "ga4_nested" else shop)
+    shop = SHORT.get(name, made_shop(days=29, scale=0.02) if name in NESTED else shop)
     (folder / "files").mkdir()
     write(folder / "files", shop)
     mappings = []
@@ -62,7 +66,7 @@ def made_set(name: str, folder: Path) -> tuple[MadeShop, Known, list[Path]]:
     return shop, tell(shop), mappings
 
 
-ONE_FILE_PER_DAY = (*SHORT, "ga4_nested")
+ONE_FILE_PER_DAY = (*SHORT, *NESTED)
 """Slow to write and to read: tested once, on the way to a closure."""
 
 
@@ -106,6 +110,7 @@ ANSWERED: dict[str, str] = {
     "ga4": "visits orders gmv",
     "ga4_flat": "visits orders gmv",
     "ga4_nested": "visits orders gmv",
+    "ga4_lines": "visits orders gmv",
     "wechat": "visits",
     "wechat_console": "visits",
     "jd": "visits orders gmv",
@@ -300,6 +305,7 @@ def test_a_shipped_mapping_file_hangs_together(product: Product) -> None:
         assert {"en", "zh-Hans"} & set(channel.names)
         assert channel.kind
     for export in product.exports:
+        assert export.source, export.label
         known = {*export.spellings, *export.ignored}
         assert set(export.unverified) <= known, export.label
         assert not set(export.ignored) & {name for names in export.columns.values() for name in names}, export.label

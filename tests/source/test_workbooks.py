@@ -5,6 +5,7 @@ python-calamine is the other program: it must find the same values in the same r
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -114,6 +115,31 @@ def repacked(path: Path, change: Callable[[dict[str, bytes]], dict[str, bytes]])
         for name, body in change(parts).items():
             package.writestr(name, body)
     return path
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("[$$-409]#,##0.00", "$1234.5"),
+        ("&quot;$&quot;#,##0.00;-&quot;$&quot;#,##0.00", "$1234.5"),
+        ("[$€-2] #,##0.00", "€1234.5"),
+        ("[$HKD] #,##0.00", "HKD1234.5"),
+        ("&quot;¥&quot;#,##0.00", "1234.5"),
+        ("[$¥-804]#,##0.00", "1234.5"),
+        ("[$-804]#,##0.00", "1234.5"),
+        ("[$-409]d/m/yyyy", "1903-05-18 12:00:00"),
+    ],
+)
+def test_a_format_that_names_foreign_money(door: Any, code: str, text: str) -> None:
+    path = write(door, {"S": [["a", "b"], ["x", Raw('s="5"', "<v>1234.5</v>")], ["y", 1]]})
+    styles = "xl/styles.xml"
+
+    def changed(parts: dict[str, bytes]) -> dict[str, bytes]:
+        body = re.sub(r"""(numFmtId="168" formatCode=)("[^"]*"|'[^']*')""", rf'\1"{code}"', parts[styles].decode())
+        assert code in body
+        return {**parts, styles: body.encode()}
+
+    assert door.raw(repacked(path, changed))[1][0][1] == text
 
 
 def end(extra: bytes) -> Callable[[dict[str, bytes]], dict[str, bytes]]:

@@ -96,7 +96,7 @@ def test_a_finding_that_is_not_clear_changes_nothing() -> None:
 
 def test_alike_customers_divert_in_proportion_to_shares() -> None:
     shares = np.array([0.4, 0.3, 0.2, 0.1])
-    priors = replace(Priors(), composition=0.0, same_host=Normal(0.0, 0.0))
+    priors = replace(Priors(), composition=0.0, recomposition=0.0, same_host=Normal(0.0, 0.0))
     diversion = fit(around(*shares, hosts=("a", "a", "", "")), priors=priors)
     for closed in range(4):
         wanted = shares / (1 - shares[closed])

@@ -8,31 +8,30 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from rechannel.answers.answer import Answer, Check, DailyRow, EvidenceItem, Path, Provenance
+from rechannel.answers.answer import Answer, DailyRow, EvidenceItem, Path, Provenance
 from rechannel.answers.closure import Surrounds
+from rechannel.answers.measured_checks import VERDICT_COVERAGE, MeasuredEvent, checks_of, coincident_shock, grade_at
 from rechannel.answers.measured_rows import MeasuredHorizon, names_of
 from rechannel.answers.money import Money
 from rechannel.answers.rows import Coordinates, refused
 from rechannel.answers.standing import evidence_of
-from rechannel.evidence.impact import OpenPath, Window, open_path, visits_before
-from rechannel.evidence.placebo import Calibration, coverage_slack
+from rechannel.evidence.baseline import untouched_markets
+from rechannel.evidence.design import DISTURBING
+from rechannel.evidence.impact import Window, open_path, visits_before
 from rechannel.tables.panel import Panel
 from rechannel.tables.rivals import RivalFigure, in_market
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.channel import Channel, Verdict, name_of
-from rechannel.vocabulary.estimate import LEVELS, Estimate, FloatArray, Quantiles, Quantity, Refusal
+from rechannel.vocabulary.estimate import LEVELS, Estimate, Quantiles, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
-from rechannel.world.demand import Demand, forecast_demand
-from rechannel.world.fitted import DRAWS, World, fit_world
-from rechannel.world.measured import Measured, measure
-from rechannel.world.measured_days import DayPaths, day_paths
+from rechannel.world.demand import forecast_demand
+from rechannel.world.fitted import DRAWS, fit_world
+from rechannel.world.measured import measure
+from rechannel.world.measured_days import day_paths
 
 FEWEST_DAYS = 28
 LARGEST_UNSEEN_SHARE = 0.3
-VERDICT_COVERAGE = 0.9
-MOST_UNLIKE = 0.5
-"""Probability of the widest surplus from which an event is called unlike what the ledger foretold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +56,6 @@ class ImpactQuestion:
     def window(self, horizons: tuple[int, ...]) -> Window:
         """The window of some of the horizons."""
         return Window(self.channel, self.market, self.on, self.announced, horizons)
-
-
-@dataclass(frozen=True, slots=True)
-class _Event:
-    """What is known about the event: the eve, its forecasts, both paths given what came, day by day."""
-
-    world: World
-    demand: Demand
-    opened: OpenPath
-    measured: Measured
-    paths: tuple[DayPaths, ...]
-
-    @property
-    def calibration(self) -> Calibration:
-        return self.world.calibration
 
 
 def answer_impact(
@@ -145,12 +129,12 @@ def answer_impact(
             helps = ("shorter_horizon", "log_past_events")
             rows += none(horizon, Refusal("unseen_event", {"share": numbers.percent(unseen)}, helps))
             continue
-        grade, reasons = _grade(event, at, horizon)
+        grade, reasons = grade_at(event, at, horizon)
         here = Coordinates(horizon, None, question.market)
         one = MeasuredHorizon(event.world, event.demand, event.opened, event.measured, money, at, here, grade, reasons)
         spoken[horizon] = one
         rows += one.rows()
-    checks = _checks(event, inside)
+    checks = checks_of(event, inside)
     paths = _paths(panel, event)
     if not spoken:
         first = rows[0].value
@@ -172,7 +156,7 @@ def answer_impact(
     headline = next(row for row in rows if (row.metric, row.horizon_days) == ("net_loss_visits", horizon))
     assert isinstance(headline.value, Quantity)
     verdict = verdict_of(headline.value.quantiles, one.open_total, question.smallest_effect)
-    checks.append(_coincident(event, one))
+    checks.append(coincident_shock(event, one))
     return Answer(
         question="impact",
         asked=_asked(question),
@@ -195,7 +179,7 @@ def _event(
     rivals: Sequence[RivalFigure],
     horizons: tuple[int, ...],
     seed: int,
-) -> _Event | None:
+) -> MeasuredEvent | None:
     """The eve of the event and both paths after it; None when the channel has too few open days before it."""
     told = question.announced or question.on
     window = question.window(horizons)
@@ -208,6 +192,7 @@ def _event(
         subject=(question.channel, told),
         channels=around.channels,
         rivals=rivals,
+        candidates=_candidates(panel, around, question, horizons),
         seed=seed,
     )
     start = panel.index_of(question.on)
@@ -225,7 +210,25 @@ def _event(
         return None
     opened = open_path(panel, world.baseline, world.calibration, window, draws=DRAWS, seed=seed)
     measured = measure(world, demand, opened)
-    return _Event(world, demand, opened, measured, day_paths(opened, measured, world.calibration, seed=seed))
+    return MeasuredEvent(world, demand, opened, measured, day_paths(opened, measured, world.calibration, seed=seed))
+
+
+def _candidates(
+    panel: Panel, around: Surrounds, question: ImpactQuestion, horizons: tuple[int, ...]
+) -> tuple[str, ...]:
+    """Markets that may explain the one asked about: `events` confines the event to it, and leaves them alone.
+
+    Other own channels are never controls: what leaves the channel may arrive there.
+    """
+    told = question.announced or question.on
+    is_confined = any(
+        event.kind in DISTURBING and event.channel == question.channel and event.start == question.on
+        for event in around.events
+        if event.market == question.market
+    )
+    if question.market is None or not is_confined:
+        return ()
+    return untouched_markets(panel, around.events, told, question.on + timedelta(days=max(horizons) - 1))
 
 
 def verdict_of(net_loss: Quantiles, open_total: float, smallest_effect: float) -> Verdict:
@@ -235,17 +238,6 @@ def verdict_of(net_loss: Quantiles, open_total: float, smallest_effect: float) -
     if -small <= low and high <= small:
         return "practically_none"
     return "effect" if low > 0 or high < 0 else "cannot_tell"
-
-
-def p_value(draws: FloatArray) -> float:
-    """Two-sided tail probability of no net loss: twice the level of the quantile that stands at zero.
-
-    The same interpolated quantiles make the interval, so p < .1 exactly when the 90 % interval excludes zero.
-    """
-    ordered = np.sort(draws)
-    levels = np.linspace(0.0, 1.0, ordered.size)
-    below, above = np.interp(0.0, ordered, levels), np.interp(0.0, -ordered[::-1], levels)
-    return min(1.0, 2 * float(min(below, above)))
 
 
 def _asked(question: ImpactQuestion) -> Mapping[str, str]:
@@ -286,88 +278,7 @@ def _whole_refusal(panel: Panel, question: ImpactQuestion) -> Refusal | None:
     return None
 
 
-def _grade(event: _Event, at: int, horizon: int) -> tuple[Grade, tuple[str, ...]]:
-    """B for a natural experiment on this channel, capped by every check that fails."""
-    reasons = [check.key for check in (*_horizon_checks(event, at, horizon), _foretold(event)) if not check.passed]
-    return (Grade.C if reasons else Grade.B), tuple(reasons)
-
-
-def _horizon_checks(event: _Event, at: int, horizon: int) -> list[Check]:
-    """The checks of one horizon; each that fails caps the grade at C."""
-    calibration, opened = event.calibration, event.opened
-    folds = calibration.folds_at(horizon)
-    middle = float(np.median(opened.draws.sum(axis=1) @ opened.stretches.sums()[at]))
-    low, direct, high = (float(value) for value in opened.direct_total[at])
-    history = opened.training_days * opened.stretches.step
-    days = str(horizon)
-    return [
-        Check(
-            "calibration_folds",
-            not calibration.is_extrapolated(horizon),
-            {"horizon": days, "folds": round(folds, 1), "factor": round(float(calibration.widen(horizon)), 3)},
-        ),
-        Check(
-            "direct_total",
-            low <= middle <= high,
-            {"horizon": days, "joint": round(middle), "direct": round(direct), "low": round(low), "high": round(high)},
-        ),
-        Check("history", history >= 2 * horizon, {"horizon": days, "days": history, "wanted": 2 * horizon}),
-        Check(
-            "unseen_events",
-            float(opened.unseen_share[at]) <= 0,
-            {"horizon": days, "share": round(float(opened.unseen_share[at]), 3)},
-        ),
-    ]
-
-
-def _foretold(event: _Event) -> Check:
-    """Whether what came on the other channels is such as the ledger foretold."""
-    unlike = float(event.measured.unlike[-1])
-    return Check("foretold", unlike <= MOST_UNLIKE, {"probability": round(unlike, 3)})
-
-
-def _checks(event: _Event, horizons: Sequence[int]) -> list[Check]:
-    """Every check of the answer, shown whether it passed or not."""
-    calibration, opened = event.calibration, event.opened
-    checks = [check for at, horizon in enumerate(horizons) for check in _horizon_checks(event, at, horizon)]
-    if calibration.scores.size:
-        slack = coverage_slack(calibration.independent_records)
-        checks.append(
-            Check(
-                "placebo_coverage",
-                calibration.held_out_coverage >= 0.9 - slack,
-                {"coverage": round(calibration.held_out_coverage, 3), "windows": int(calibration.scores.size)},
-            )
-        )
-    if len(opened.channels) > 1:
-        checks.append(_foretold(event))
-    if opened.early.size:
-        quantiles = Quantiles.of(opened.early)
-        low, high = quantiles.interval()
-        checks.append(
-            Check(
-                "anticipation",
-                low <= 0 <= high,
-                {"median": round(quantiles.median), "low": round(low), "high": round(high)},
-            )
-        )
-    if opened.absent_is_zero:
-        checks.append(Check("absent_rows", True, {"channel": opened.window.channel}))
-    if opened.new_channels:
-        checks.append(Check("new_channels", False, {"channels": ", ".join(opened.new_channels)}))
-    return checks
-
-
-def _coincident(event: _Event, one: MeasuredHorizon) -> Check:
-    """How large a hidden shock to the channel on the same day must be to erase the effect, in past-shock sd."""
-    removed = float(np.median(one.removed))
-    spread = float((event.opened.draws[:, event.opened.closed] @ one.stretches).std())
-    size = abs(removed) / spread if spread > 0 else 0.0
-    p = p_value(one.lost("visits"))
-    return Check("coincident_shock", p < 1 - VERDICT_COVERAGE, {"sd": round(size, 2), "p_value": round(p, 4)})
-
-
-def _evidence(event: _Event, grade: Grade) -> tuple[EvidenceItem, ...]:
+def _evidence(event: MeasuredEvent, grade: Grade) -> tuple[EvidenceItem, ...]:
     """The event itself, then what the ledger knew of its visits."""
     window = event.opened.window
     figures: dict[str, float | str] = {
@@ -381,7 +292,7 @@ def _evidence(event: _Event, grade: Grade) -> tuple[EvidenceItem, ...]:
     )
 
 
-def _paths(panel: Panel, event: _Event) -> tuple[Path, ...]:
+def _paths(panel: Panel, event: MeasuredEvent) -> tuple[Path, ...]:
     """The pictures, with the observed days as the closed path from the event on."""
     paths = []
     window, start = event.opened.window, event.opened.stretches.start
@@ -405,7 +316,7 @@ def _paths(panel: Panel, event: _Event) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _daily(panel: Panel, event: _Event) -> tuple[DailyRow, ...]:
+def _daily(panel: Panel, event: MeasuredEvent) -> tuple[DailyRow, ...]:
     """Total visits a day on both paths, from the event on."""
     total = event.paths[-1]
     rows = []

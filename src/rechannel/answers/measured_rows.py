@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rechannel.answers.foreseen import ALONE
 from rechannel.answers.money import Money, money_rows
 from rechannel.answers.rows import Coordinates, RowName, answered, effect_rows, known, missing_column, refused, unit_of
 from rechannel.evidence.impact import OpenPath
@@ -90,7 +91,20 @@ class MeasuredHorizon:
         for metric, unit, channel in row_names(self.world, self.opened.window.channel, self.money):
             there = Coordinates(self.here.horizon_days, channel, self.here.market)
             rows.append(made.get((metric, channel)) or refused(metric, unit, self._why(metric, channel), there))
-        return rows
+        return [*rows, self._alone()]
+
+    def _alone(self) -> Estimate:
+        """Net loss of visits by the series alone: all open paths less what came, whatever past events foretell."""
+        lost = self.opened.draws.sum(axis=1) @ self.stretches - self.observed("visits")
+        return answered(
+            ALONE,
+            "visits",
+            lost,
+            self.grade,
+            self.here,
+            prior_variance=self._prior_variance("visits"),
+            reasons=self.reasons,
+        )
 
     def _why(self, metric: str, channel: str | None) -> Refusal:
         """Why a share has no number."""

@@ -279,7 +279,7 @@ def answer_design(
 
 def _plans(
     world: World, channel: str, needed: float, markets_most: int | None, days: int | None, seed: int
-) -> Sequence[PlannedSet] | Sequence[PlannedWeeks]:
+) -> Sequence[PlannedSet | PlannedWeeks]:
     """The best sets of markets or, where there are none, off weeks."""
     panel = world.panel
     most = min(MOST_MARKETS, len(panel.markets) // 3) if markets_most is None else markets_most
@@ -291,9 +291,7 @@ def _plans(
     return plan_weeks(panel, world.baseline, channel, seed=seed)
 
 
-def _own_errors(
-    world: World, channel: str, plans: Sequence[PlannedSet] | Sequence[PlannedWeeks]
-) -> Sequence[float]:
+def _own_errors(world: World, channel: str, plans: Sequence[PlannedSet | PlannedWeeks]) -> Sequence[float]:
     """Standard error of the channel's own fall in each plan."""
     sets = [plan for plan in plans if isinstance(plan, PlannedSet)]
     if sets:

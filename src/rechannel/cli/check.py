@@ -29,11 +29,14 @@ def check(case: Path, json_file: str | None, accept: Sequence[str]) -> int:
     say_faults(faults)
     say_tables(opened)
     asked = Case(opened)
-    counted = not asked.is_public and bool(np.isfinite(asked.panel.values["visits"]).any())
+    counted = asked.knows_channels and bool(np.isfinite(asked.panel.values["visits"]).any())
     found = asked.audit() if counted else Audit((), 0)
     chosen = _chosen(found.oddities, accept)
-    if not asked.is_public:
+    if asked.knows_channels:
         say_audit(asked, found)
+    elif not asked.is_public:
+        say()
+        say(text("error.RC341", language()))
     if accept:
         rows = list(dict.fromkeys(row for one in chosen for row in one.rows))
         if rows:

@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "design": "rechannel.cli.design",
     "demo": "rechannel.cli.demo",
     "lab": "rechannel.cli.lab",
+    "compare": "rechannel.cli.compare",
     "explain": "rechannel.cli.explain",
 }
 """Verb -> module, in the order in which `rechannel --help` lists them.

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rechannel.evidence.cause import open_books, whole_shop
+from rechannel.evidence.cause import SHUT, Books, open_books, whole_shop
+from rechannel.evidence.contrast import BASE_STEPS, contrast
 from rechannel.evidence.falls import endings, falls_and_bursts
 from rechannel.evidence.inmarkets import watch_markets, with_markets
 from rechannel.evidence.oddity import Oddity, explained
@@ -72,13 +73,13 @@ def audit(panel: Panel, events: Sequence[Event], touches: DailyRound | None = No
     own = [one for one in shifts if one.group == 0]
     of_shop = [replace(one, group=one.group - 1) for one in shifts if 1 <= one.group <= len(shop)]
     in_markets = [replace(one, group=one.group - 1 - len(shop)) for one in shifts if one.group > len(shop)]
-    moved = find_relabelled(books, own)
+    moved = find_relabelled(books, own, searched, span)
     known = [(channel, one.on) for one in moved for channel in (*one.old, *one.new)]
     own = [one for one in own if not _near(one.series, one.first, known)]
     found = [_relabelling(panel, one) for one in moved]
     found += falls_and_bursts(panel, books, own)
     found += endings(panel, books, [*known, *((one.series, one.first) for one in own)])
-    found = _with_shop(recounted(panel, books, of_shop), found)
+    found = _with_shop(panel, books, recounted(panel, books, of_shop), found)
     found = with_markets(panel, in_markets, found)
     if panel.cadence == "daily":
         found += _rhythms(panel, touches)
@@ -115,7 +116,7 @@ def _relabelling(panel: Panel, one: Relabelling) -> Oddity:
     return Oddity(code, old[0], day, day, one.share, one.probability, rows, others=new)
 
 
-def _with_shop(of_shop: list[Oddity], found: Sequence[Oddity]) -> list[Oddity]:
+def _with_shop(panel: Panel, books: Books, of_shop: list[Oddity], found: Sequence[Oddity]) -> list[Oddity]:
     """Findings of the whole shop beside those of single channels on the same days.
 
     What all channels take part in is told once, for the shop; what only some do is told for these.
@@ -125,8 +126,25 @@ def _with_shop(of_shop: list[Oddity], found: Sequence[Oddity]) -> list[Oddity]:
         same = [other for other in out if abs((one.first - other.first).days) <= SAME_DAYS]
         if not (one.others and same):
             out = [other for other in out if other not in same]
+            if one.code == "RC606" and not one.others:
+                out = [other for other in out if not _is_part_of(panel, books, one, other)]
             out.append(one)
     return out
+
+
+def _is_part_of(panel: Panel, books: Books, shop: Oddity, own: Oddity) -> bool:
+    """Whether a channel's shift in the weeks after one of the whole shop is but its part of that."""
+    at, first = panel.index_of(shop.first), panel.index_of(own.first)
+    if own.channel is None or not 0 < first - at <= BASE_STEPS or panel.index_of(own.last) < len(panel.dates) - 1:
+        return False
+    channel = panel.channels.index(own.channel)
+    length = min(BASE_STEPS, len(panel.dates) - first)
+    values, calendar = books.visits[:, channel], books.calendar[:, channel]
+    seen = contrast(values, calendar, first, length, gap=first - at)
+    if seen is None:
+        return False
+    with_shop, besides = np.log1p(-min(shop.size, SHUT)), np.log1p(-min(own.size, SHUT))
+    return bool(seen.log_density(with_shop) > seen.log_density(with_shop + besides))
 
 
 def _rhythms(panel: Panel, touches: DailyRound | None) -> list[Oddity]:

@@ -23,6 +23,8 @@ SURE = 0.8
 """Probability from which a change of counting is told as one."""
 SPEAKS = 1.0
 """Log odds from which a witness is named."""
+NEARLY_ALL = 0.8
+"""Share of the channels that must have fallen before it is said that all fell at once."""
 SHUT = 0.97
 ZEROS = {True: float(np.log(0.7 / 0.4)), False: float(np.log(0.3 / 0.6))}
 """Log odds of a fault of counting over a shut entry, when days are exactly zero and when they only nearly are."""
@@ -158,17 +160,36 @@ def cause_of(books: Books, channel: int, first: int, last: int | None, lost: flo
 
 
 def cause_of_all(books: Books, first: int, last: int | None, lost: float) -> Cause:
-    """The same for a fall of all channels at once: the shop's orders fall along, or do not."""
+    """The same for a fall of all visits: the shop's orders fall along, or do not; one large channel, or all at once.
+
+    Where visits and orders are both exactly zero the orders are no witness: whatever lost the ones lost the others.
+    """
     length = min(BASE_STEPS, len(books.total_visits) - first) if last is None else last - first + 1
+    days = slice(first, first + length)
+    together = ["all_at_once"] if _fell_together(books, first, length, lost, last is not None) else []
     shop = None
     if books.total_results is not None:
         shop = contrast(books.total_results, books.results_calendar, first, length, after=last is not None)
     if shop is None:
-        return _with_zeros(0.0, books.total_visits[first : first + length], lost, ["all_at_once", "no_orders"])
+        return _with_zeros(0.0, books.total_visits[days], lost, [*together, "no_orders"])
+    if shop.came == 0 and not np.nan_to_num(books.total_visits[days]).any():
+        return _with_zeros(0.0, books.total_visits[days], lost, together)
     really = shop.log_density(_changed(shop, FOLLOWS * lost))
     odds = float(shop.log_density(0.0) - logsumexp(really) + np.log(really.size))
-    reasons = ["all_at_once", *_spoken("shop_orders", float(shop.log_density(0.0)), really)]
-    return _with_zeros(odds, books.total_visits[first : first + length], lost, reasons)
+    reasons = [*together, *_spoken("shop_orders", float(shop.log_density(0.0)), really)]
+    return _with_zeros(odds, books.total_visits[days], lost, reasons)
+
+
+def _fell_together(books: Books, first: int, length: int, lost: float, ended: bool) -> bool:
+    """Whether nearly every channel lost a good part of what the shop lost."""
+    fell = 0
+    seen = 0
+    for channel in range(books.visits.shape[1]):
+        own = contrast(books.visits[:, channel], books.calendar[:, channel], first, length, after=ended)
+        if own is not None:
+            seen += 1
+            fell += -np.expm1(own.log_ratio) >= lost / 2
+    return seen > 0 and fell >= NEARLY_ALL * seen
 
 
 def _spoken(name: str, still: float, moved: FloatArray) -> list[str]:

@@ -22,11 +22,15 @@ DISTURBING = ("outage", "closure", "demotion", "test")
 """Kinds whose days are not days of the open world; they are masked, for every channel."""
 STEPPING = ("opening", "move")
 """Kinds after which a channel is another one: a lasting step."""
+SHAPES = ("plateau", "opening", "closing", "lead", "after")
+"""Parts of an event's shape."""
 REBOUND_DAYS = 7
 LONGEST_TEMPORARY = 60
 """A closure or demotion logged for longer than this is lasting: a step instead of a mask."""
 
 WEEKLY_SD, YEARLY_SD, TREND_SD_PER_YEAR = 1.0, 0.3, 0.3
+TURNING_SD, TURNING_DAYS = 0.15, 60.0
+"""Prior sd of how far the recent weekly pattern lies from the old one, and how long ago "recent" fades."""
 EVENT_SD, INSTANCE_SD, STEP_SD = 0.5, 0.1, 0.5
 INSTANCE_SDS = (0.0125, 0.025, 0.05, 0.1, 0.2)
 """How much one instance of an event may differ from its family; the case's channels together choose one."""
@@ -50,6 +54,14 @@ class Design:
         Days of the open world, shape [day]: not masked by a logged outage, closure, demotion or test.
     families
         Per event family its instances as (first, last) day numbers, ends included; may lie outside the panel.
+    step
+        Days per row.
+    shapes
+        Name of the shared shape that each column is, shape [column]; empty for what belongs to one series.
+    prior_mean
+        Prior mean of each coefficient relative to the level of the series, shape [column]; None = 0.
+    recounts
+        First day number and column of every logged measurement break: what is counted changed, not what came.
     """
 
     columns: FloatArray
@@ -57,6 +69,46 @@ class Design:
     instance: NDArray[np.bool_]
     usable: NDArray[np.bool_]
     families: dict[str, tuple[tuple[int, int], ...]]
+    step: int = 1
+    shapes: tuple[str, ...] = ()
+    prior_mean: FloatArray | None = None
+    recounts: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def eventful(self) -> NDArray[np.bool_]:
+        """Columns that belong to events of the calendar, shape [column]."""
+        shaped = np.array([bool(name) for name in self.shapes]) if self.shapes else np.zeros(self.instance.size, bool)
+        return np.asarray(self.instance | shaped)
+
+    def only(self, columns: Sequence[int]) -> Design:
+        """The same design with some of its columns."""
+        keep = list(columns)
+        return replace(
+            self,
+            columns=np.ascontiguousarray(self.columns[:, keep]),
+            prior_sd=self.prior_sd[keep],
+            instance=self.instance[keep],
+            shapes=tuple(self.shapes[at] for at in keep) if self.shapes else (),
+            prior_mean=None if self.prior_mean is None else self.prior_mean[keep],
+            recounts=tuple((day, keep.index(column)) for day, column in self.recounts if column in keep),
+        )
+
+    def with_turning_week(self, before: int) -> Design:
+        """The same design with a weekly pattern of its own for the days around day number `before` and after it."""
+        weekdays = [at for at in range(6) if at < self.columns.shape[1]]
+        ago = np.minimum(np.arange(self.usable.size) - before, 0)
+        design = self
+        for at in weekdays:
+            design = design.with_column(self.columns[:, at] * np.exp(ago / TURNING_DAYS), TURNING_SD, self.usable)
+        return design
+
+    def with_breaks(self, days: Sequence[int], sd: float) -> Design:
+        """The same design with a lasting step from each of some day numbers on."""
+        design = self
+        for day in days:
+            step = (np.arange(self.usable.size) >= day).astype(float)
+            design = design.with_column(step, sd, self.usable)
+        return design
 
     def with_instance_sd(self, sd: float) -> Design:
         """The same design with another prior sd of what one instance of an event adds to its family."""
@@ -70,12 +122,25 @@ class Design:
             prior_sd=np.append(self.prior_sd, prior_sd),
             instance=np.append(self.instance, False),
             usable=usable,
+            shapes=(*self.shapes, "") if self.shapes else (),
+            prior_mean=None if self.prior_mean is None else np.append(self.prior_mean, 0.0),
         )
 
     def unseen(self, training: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Days that lie in an event whose family has no day in training, shape [day]."""
+        """Days that lie in an event whose family has no day in training, here or on other channels, shape [day]."""
         days = np.zeros(training.size, dtype=bool)
-        for instances in self.families.values():
+        known = (
+            set()
+            if self.prior_mean is None
+            else {
+                shape.rpartition("|")[0]
+                for shape, mean in zip(self.shapes, self.prior_mean.tolist(), strict=True)
+                if mean
+            }
+        )
+        for name, instances in self.families.items():
+            if name in known:
+                continue
             covered = np.zeros(training.size, dtype=bool)
             for first, last in instances:
                 covered[max(first, 0) : max(last + 1, 0)] = True
@@ -131,11 +196,14 @@ def build_design(
     columns: list[FloatArray] = []
     sds: list[float] = []
     of_instance: list[bool] = []
+    shapes: list[str] = []
+    recounts: list[tuple[int, int]] = []
 
-    def put(column: FloatArray, sd: float, instance: bool = False) -> None:
+    def put(column: FloatArray, sd: float, instance: bool = False, shape: str = "") -> None:
         columns.append(column)
         sds.append(sd)
         of_instance.append(instance)
+        shapes.append(shape)
 
     if cadence == "daily":
         weekday = (dates.astype("datetime64[D]").astype(int) + 3) % 7
@@ -166,30 +234,37 @@ def build_design(
             usable[max(first, 0) : max(last + 1 + REBOUND_DAYS // step, 0)] = False
         elif event.kind in SHAPED and (event.channel is None or event.channel == channel):
             families.setdefault(family(event), []).append((first, last))
-        elif (event.kind == "measurement_break" and (event.channel is None or event.channel == channel)) or (
-            event.kind in STEPPING
-        ):
+        elif event.kind == "measurement_break" and (event.channel is None or event.channel == channel):
+            recounts.append((first, len(columns)))
             put((number >= first).astype(float), STEP_SD)
-    for instances in families.values():
-        _put_family(put, number, instances, step)
+        elif event.kind in STEPPING:
+            put((number >= first).astype(float), STEP_SD)
+    for name, instances in families.items():
+        _put_family(put, number, name, instances, step)
     matrix = np.column_stack(columns) if columns else np.zeros((n, 0))
     live = np.ptp(matrix, axis=0) > 0  # a step from before the first day is the level itself
+    place = np.cumsum(live) - 1
     return Design(
         columns=np.ascontiguousarray(matrix[:, live]),
         prior_sd=np.array(sds)[live],
         instance=np.array(of_instance, dtype=bool)[live],
         usable=usable,
         families={name: tuple(instances) for name, instances in families.items()},
+        step=step,
+        shapes=tuple(shape for shape, is_live in zip(shapes, live.tolist(), strict=True) if is_live),
+        recounts=tuple((day, int(place[column])) for day, column in recounts if live[column]),
     )
 
 
 class _Put(Protocol):
     """Stores one column with its prior sd."""
 
-    def __call__(self, column: FloatArray, sd: float, instance: bool = False) -> None: ...
+    def __call__(self, column: FloatArray, sd: float, instance: bool = False, shape: str = "") -> None: ...
 
 
-def _put_family(put: _Put, number: NDArray[np.intp], instances: Sequence[tuple[int, int]], step: int) -> None:
+def _put_family(
+    put: _Put, number: NDArray[np.intp], name: str, instances: Sequence[tuple[int, int]], step: int
+) -> None:
     """The shared shape of a family (plateau, opening, closing, lead, after) and one deviation per instance."""
     shapes = [np.zeros(number.size) for _ in range(5)]
     for first, last in instances:
@@ -203,5 +278,5 @@ def _put_family(put: _Put, number: NDArray[np.intp], instances: Sequence[tuple[i
         behind = (number > last) & ((number - last) * step <= 10)
         shapes[4] += behind * np.exp(-np.maximum(number - last - 1, 0) * step / 3)
         put(inside.astype(float), INSTANCE_SD, True)
-    for shape, share in zip(shapes, (1.0, 1.0, 1.0, 0.4, 0.4), strict=True):
-        put(shape, EVENT_SD * share)
+    for part, shape, share in zip(SHAPES, shapes, (1.0, 1.0, 1.0, 0.4, 0.4), strict=True):
+        put(shape, EVENT_SD * share, shape=f"{name}|{part}")

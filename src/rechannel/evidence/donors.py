@@ -16,9 +16,12 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from rechannel.evidence.channel import innovation_guess
 from rechannel.evidence.design import Design
-from rechannel.evidence.joint import WindowSums, innovation_guess
-from rechannel.evidence.series import Forecast, Grid, collapse, innovations, matched_t
+from rechannel.evidence.forecast import Forecast, matched_t
+from rechannel.evidence.grid import Grid
+from rechannel.evidence.joint import WindowSums
+from rechannel.evidence.series import collapse, innovations
 from rechannel.vocabulary.estimate import FloatArray
 
 PHI = (0.0, 0.3, 0.55, 0.75, 0.88, 0.96)

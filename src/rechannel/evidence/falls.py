@@ -42,10 +42,10 @@ def falls_and_bursts(panel: Panel, books: Books, shifts: Sequence[Shift]) -> lis
     """
     falls = [one for one in shifts if one.lost > 0 and one.alone > 0]
     rises = [one for one in shifts if one.lost < 0]
-    found, falls = _all_at_once(panel, books, falls)
+    found, falls = _all_at_once(panel, books, falls, shifts)
     counted: list[tuple[Shift, Oddity]] = []
     for one in falls:
-        oddity = _fall(panel, books, one, rises)
+        oddity = _fall(panel, books, one, shifts)
         if oddity.size < (SMALLEST_LASTING if one.last is None else SMALLEST_FOR_DAYS):
             continue
         (counted.append((one, oddity)) if oddity.code == "RC607" else found.append(oddity))
@@ -54,9 +54,10 @@ def falls_and_bursts(panel: Panel, books: Books, shifts: Sequence[Shift]) -> lis
         if not cause.only_counted:
             continue
         if one.last is None:
-            counted.append((one, _recounted(panel, books, one, cause.counting)))
+            oddity = _recounted(panel, books, one, cause.counting, shifts)
+            counted += [(one, oddity)] if oddity.size <= -SMALLEST_LASTING else []
         elif one.lost <= -BURST:
-            found.append(_burst(panel, books, one, cause.counting))
+            found.append(_burst(panel, books, one, cause.counting, shifts))
     return [*found, *_grouped(counted)]
 
 
@@ -74,15 +75,30 @@ def _row(panel: Panel, kind: EventKind, one: Shift, severity: float | None, code
     return Event(kind, start, to_date(panel.dates[last]), channel, None, share, note)
 
 
-def lost_share(books: Books, one: Shift) -> float:
-    """Share of visits lost as the days themselves say it; the size found by the search where they do not."""
-    steps = len(books.visits)
+def lost_share(books: Books, one: Shift, shifts: Sequence[Shift]) -> float:
+    """Share of visits lost as the days themselves say it, against weeks without any other of the `shifts`.
+
+    The size found by the search where there are no such weeks.
+    """
+    steps, channel = len(books.visits), one.series
     length = min(BASE_STEPS, steps - one.first) if one.last is None else one.last - one.first + 1
-    channel = one.series
-    seen = contrast(books.visits[:, channel], books.calendar[:, channel], one.first, length, after=one.last is not None)
+    values = books.visits[:, channel].copy()
+    for other in shifts:
+        if other.series == channel and other != one:
+            values[_other_days(other, one)] = np.nan
+    inside = slice(one.first, one.first + length)
+    values[inside] = books.visits[inside, channel]
+    seen = contrast(values, books.calendar[:, channel], one.first, length, after=one.last is not None)
     if seen is None or seen.expected <= 0:
         return one.lost
     return float(1 - seen.came / seen.expected)
+
+
+def _other_days(other: Shift, one: Shift) -> slice:
+    """Days of another level than those around a shift: those of one that ended, those beyond one that stayed."""
+    if other.last is not None:
+        return slice(other.first, other.last + 1)
+    return slice(None, other.first) if other.first < one.first else slice(other.first, None)
 
 
 def _oddity(panel: Panel, one: Shift, code: str, size: float, probability: float, rows: Iterable[Event]) -> Oddity:
@@ -92,9 +108,9 @@ def _oddity(panel: Panel, one: Shift, code: str, size: float, probability: float
     return Oddity(code, channel, *ends, size, probability, tuple(rows))
 
 
-def _fall(panel: Panel, books: Books, one: Shift, rises: Sequence[Shift]) -> Oddity:
+def _fall(panel: Panel, books: Books, one: Shift, shifts: Sequence[Shift]) -> Oddity:
     cause = cause_of(books, one.series, one.first, one.last, one.lost)
-    size = lost_share(books, one)
+    size = lost_share(books, one, shifts)
     counting = one.probability * cause.counting
     going_on = len(panel.dates) - one.first
     if one.last is not None or going_on * _step(panel) < 2 * GONE_DAYS:
@@ -103,8 +119,8 @@ def _fall(panel: Panel, books: Books, one: Shift, rises: Sequence[Shift]) -> Odd
         code = "RC621" if one.last is None else "RC601" if size >= SHUT else "RC600"
         return _oddity(panel, one, code, size, one.probability, [_row(panel, "outage", one, size, code)])
     if cause.only_counted:
-        return _recounted(panel, books, one, counting)
-    back = _returned(books, one, rises)
+        return _recounted(panel, books, one, counting, shifts)
+    back = _returned(books, one, [rise for rise in shifts if rise.lost < 0])
     shut = size >= SHUT
     kind: EventKind = "closure" if shut else "demotion"
     code = ("RC604" if shut else "RC603") if back is None else "RC605"
@@ -135,15 +151,15 @@ def _returned(books: Books, one: Shift, rises: Sequence[Shift]) -> Shift | None:
     return back if np.log(now / usual) > MILD * gone else None
 
 
-def _recounted(panel: Panel, books: Books, one: Shift, probability: float) -> Oddity:
+def _recounted(panel: Panel, books: Books, one: Shift, probability: float, shifts: Sequence[Shift]) -> Oddity:
     """A lasting shift of visits without one of orders: counted differently from a day on."""
-    size = lost_share(books, one)
+    size = lost_share(books, one, shifts)
     row = _row(panel, "measurement_break", one, None, "RC607", one.first)
     return _oddity(panel, one, "RC607", size, probability, [row])
 
 
-def _burst(panel: Panel, books: Books, one: Shift, probability: float) -> Oddity:
-    size = lost_share(books, one)
+def _burst(panel: Panel, books: Books, one: Shift, probability: float, shifts: Sequence[Shift]) -> Oddity:
+    size = lost_share(books, one, shifts)
     return _oddity(panel, one, "RC618", size, probability, [_row(panel, "other", one, None, "RC618")])
 
 
@@ -172,7 +188,9 @@ def _grouped(counted: Sequence[tuple[Shift, Oddity]]) -> list[Oddity]:
     return out
 
 
-def _all_at_once(panel: Panel, books: Books, falls: Sequence[Shift]) -> tuple[list[Oddity], list[Shift]]:
+def _all_at_once(
+    panel: Panel, books: Books, falls: Sequence[Shift], shifts: Sequence[Shift]
+) -> tuple[list[Oddity], list[Shift]]:
     """Falls of most of the shop on the same days as one, and the falls that are left.
 
     What takes the shop's orders along, and leaves some visits, is demand and no finding.
@@ -190,7 +208,7 @@ def _all_at_once(panel: Panel, books: Books, falls: Sequence[Shift]) -> tuple[li
             continue
         left = [one for one in left if one not in group]
         size = float(
-            np.average([lost_share(books, one) for one in group], weights=[weight[one.series] for one in group])
+            np.average([lost_share(books, one, shifts) for one in group], weights=[weight[one.series] for one in group])
         )
         if size < SHUT and not cause_of_all(books, lead.first, lead.last, size).only_counted:
             continue

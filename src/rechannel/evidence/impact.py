@@ -9,23 +9,19 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from rechannel.evidence.baseline import Baseline, sum_of
-from rechannel.evidence.joint import (
-    ChannelSeries,
-    JointSums,
-    expected_path,
-    fit_channel,
-    joint_scores,
-    joint_sums,
-    symmetric_root,
-    window_sums,
-)
+from rechannel.evidence.baseline import Baseline, padded, sum_of
+from rechannel.evidence.channel import ChannelSeries, fit_channel
+from rechannel.evidence.controls import CHOSEN
+from rechannel.evidence.joint import JointSums, expected_path, joint_scores, joint_sums, symmetric_root, window_sums
 from rechannel.evidence.placebo import Calibration
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.estimate import LEVELS, FloatArray
 
 STRETCH_ENDS = (7, 14, 30, 60, 90, 120, 180, 270, 365, 545, 730, 1095)
 """Days after which a new stretch begins: short at first, where the open path is best known."""
+
+
+OUTSIDE_99 = 2.576
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +125,7 @@ class OpenPath:
     covariance
         Of each channel's sums over stretches, shape [channel, stretch, stretch].
     correlation
-        Of the channels' errors, shape [channel, channel].
+        Of the channels' errors in each stretch, shape [stretch, channel, channel].
     observed
         Visits that came on the same days, shape [channel, stretch].
     early
@@ -145,6 +141,8 @@ class OpenPath:
         The channel asked about has no rows at all after D; read as zero.
     new_channels
         Channels with no visits before D and some after; their open path is zero.
+    moved_controls
+        Control markets of the channel asked about whose own visits left their 99 % interval after D.
     """
 
     window: Window
@@ -162,6 +160,7 @@ class OpenPath:
     unseen_share: FloatArray
     absent_is_zero: bool
     new_channels: tuple[str, ...]
+    moved_controls: tuple[str, ...] = ()
 
     @property
     def others(self) -> list[int]:
@@ -219,7 +218,8 @@ def open_path(
     for at, one in enumerate(baseline.series):
         seen = windows * np.isfinite(came[:, at])
         joint.append(joint_sums(one, days, seen, len(cut.ends)))
-    scores = path_scores(joint, baseline.correlation, draws, seed)
+    correlation = with_events(baseline.correlation, np.mean([item.of_events for item in joint], axis=0))
+    scores = path_scores(joint, correlation, draws, seed)
     opened = np.stack(
         [item.apart.at_normal(scores[:, at], widen) for at, item in enumerate(joint)],
         axis=1,
@@ -235,7 +235,7 @@ def open_path(
         series=baseline.series,
         draws=opened,
         covariance=np.array([item.covariance for item in joint]) * np.outer(widen, widen),
-        correlation=baseline.correlation,
+        correlation=correlation,
         observed=observed,
         early=early,
         early_path=early_path,
@@ -243,19 +243,37 @@ def open_path(
         unseen_share=_unseen_share(baseline.series[closed], cut, came[:, closed]),
         absent_is_zero=absent,
         new_channels=new,
+        moved_controls=_moved(panel, baseline, calibration, window.channel, cut),
     )
+
+
+def with_events(correlation: FloatArray, of_events: FloatArray) -> FloatArray:
+    """Correlation of the channels' errors in each window, shape [window, channel, channel].
+
+    What is not known of a holiday or a promotion - how this one differs from those before it - all channels of a shop
+    meet alike; the rest hangs together as on other days.
+
+    Parameters
+    ----------
+    correlation
+        On other days, shape [channel, channel].
+    of_events
+        Share of a window's variance that is not known of its events, shape [window].
+    """
+    return np.asarray(correlation + of_events[:, None, None] * (1.0 - correlation))
 
 
 def path_scores(joint: Sequence[JointSums], correlation: FloatArray, draws: int, seed: int) -> FloatArray:
     """Standard normal scores of each series in each of its first windows, shape [draw, series, window].
 
     Windows of one series have the correlation of its forecasts, windows of the same place in two series that of the
-    series; antithetic pairs.
+    series, shape [window, series, series]; antithetic pairs.
     """
     size = joint[0].covariance.shape[1]
     rng = np.random.default_rng([seed, 29])
     half = rng.standard_normal((draws // 2, size, len(joint)))
-    free = np.concatenate([half, -half]) @ symmetric_root(correlation)
+    linked = np.stack([half[:, at] @ symmetric_root(correlation[at]) for at in range(size)], axis=1)
+    free = np.concatenate([linked, -linked])
     roots = [symmetric_root(item.correlation) for item in joint]
     return np.stack([free[:, :, at] @ root for at, root in enumerate(roots)], axis=1)
 
@@ -292,6 +310,26 @@ def _direct_total(baseline: Baseline, calibration: Calibration, cut: Stretches, 
     seen = windows * np.isfinite(came).all(axis=1)
     widen = calibration.widen(cut.step * np.array(cut.horizons, dtype=float))
     return window_sums(total, cut.days, seen).at_normal(np.array([[-1.96], [0.0], [1.96]]), widen).T
+
+
+def _moved(panel: Panel, baseline: Baseline, calibration: Calibration, channel: str, cut: Stretches) -> tuple[str, ...]:
+    """Chosen control markets whose own visits, forecast from their own past, came outside 99 % over the longest window.
+
+    A control that the event or something else moved on that day would lend its move to the open path.
+    """
+    at, window = panel.channel_index(channel), cut.windows().sum(axis=0)[None, :]
+    moved = []
+    for market, inclusion in baseline.controls.get(channel, {}).items():
+        values = padded(sum_of(panel, "visits", (market,))[:, at], baseline.dates.size)
+        if inclusion < CHOSEN or not np.isfinite(values[cut.days]).any():
+            continue
+        one = fit_channel("visits", channel, values, baseline.shop, cut.before)
+        seen = window * np.isfinite(values[cut.days])
+        sums, widen = window_sums(one, cut.days, seen), calibration.widen(np.array([cut.step * float(cut.ends[-1])]))
+        gap = float(seen[0] @ np.nan_to_num(values[cut.days])) - float(sums.at_normal(np.zeros((1, 1)), widen)[0, 0])
+        if abs(gap) > OUTSIDE_99 * float(sums.sd(widen)[0]):
+            moved.append(market)
+    return tuple(moved)
 
 
 def _unseen_share(own: ChannelSeries, cut: Stretches, came: FloatArray) -> FloatArray:

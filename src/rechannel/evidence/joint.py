@@ -1,4 +1,4 @@
-"""The vector of channel series fitted together: one fit per series, one correlation of their shocks, joint draws."""
+"""The vector of channel series together: sums over coming windows, how their errors hang together, joint draws."""
 
 from __future__ import annotations
 
@@ -8,27 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rechannel.evidence.design import INSTANCE_SD, INSTANCE_SDS, Design
-from rechannel.evidence.series import (
-    Forecast,
-    Grid,
-    SeriesFit,
-    collapse,
-    fit_series,
-    forecast,
-    forecast_days,
-    geometric_sums,
-    joint_forecast,
-    mean_path,
-    posterior,
-    scout_grid,
-    smoothed_residuals,
-)
-from rechannel.vocabulary.channel import Metric
+from rechannel.evidence.channel import ChannelSeries
+from rechannel.evidence.forecast import Forecast, forecast, forecast_days, geometric_sums, joint_forecast, mean_path
+from rechannel.evidence.series import smoothed_residuals
 from rechannel.vocabulary.estimate import FloatArray
 
 DRAWS = 4096
-FEWEST_TRAINING_DAYS = 21
 SPAN = 28
 """Days ahead at which errors of forecasts are held against each other."""
 ENOUGH_OF_SPAN = 0.7
@@ -38,112 +23,6 @@ USUAL_CORRELATION, PRIOR_MONTHS = 0.35, 4.0
 """Correlation of the errors of two channels of one shop before any data, and its weight in months of history."""
 CLIPPED = 3.5
 LEAST_EIGENVALUE = 0.02
-SMALLEST_SPREAD = 1e-4
-"""Least innovation sd relative to the mean of a series: below it the prior of collinear columns is lost in rounding."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelSeries:
-    """One fitted series of one channel and metric.
-
-    Attributes
-    ----------
-    metric, channel
-        What it is; channel None = the total.
-    values
-        Raw values, shape [day]; nan = not measured.
-    design
-        Its columns over the same days.
-    training
-        Days it was fitted on, shape [day].
-    is_log
-        Fitted on logs (True) or on levels.
-    fit
-        Posterior on that scale.
-    """
-
-    metric: Metric
-    channel: str | None
-    values: FloatArray
-    design: Design
-    training: NDArray[np.bool_]
-    is_log: bool
-    fit: SeriesFit
-
-
-def fit_channel(
-    metric: Metric,
-    channel: str | None,
-    values: FloatArray,
-    design: Design,
-    before: int,
-    *,
-    is_log: bool | None = None,
-    grid: Grid | None = None,
-) -> ChannelSeries:
-    """Fit one series on its usable measured days before day number `before`.
-
-    The scale is the one with the higher marginal likelihood of the raw values (the Jacobian of the log included);
-    a series with zeros or negative values is fitted on levels.
-    """
-    training = design.usable & np.isfinite(values)
-    training[before:] = False
-    days = np.flatnonzero(training).astype(np.int64)
-    y = values[days]
-    columns = design.columns[days]
-    positive = bool((y > 0).all())
-    if is_log and not positive:  # asked for logs, but a zero came in
-        is_log, grid = False, None
-
-    def fit(log_scale: bool, points: Grid | None) -> SeriesFit:
-        scaled = np.log(y) if log_scale else y
-        guess, precision = _prior(design, y, log_scale)
-        return fit_series(scaled, columns, days, precision, grid=points, scale_guess=guess)
-
-    if is_log is None:
-        scouts = scout_grid()
-        is_log = positive and fit(True, scouts).log_evidence - float(np.log(y).sum()) > fit(False, scouts).log_evidence
-    return ChannelSeries(metric, channel, values, design, training, is_log, fit(is_log, grid))
-
-
-def _prior(design: Design, y: FloatArray, is_log: bool) -> tuple[float, FloatArray]:
-    """A guess of the innovation sd, and the coefficients' prior precision in its unit, shape [column]."""
-    guess = innovation_guess(np.log(y) if is_log else y)
-    unit = 1.0 if is_log else max(float(np.abs(y).mean()), 1e-12)
-    return guess, (guess / (design.prior_sd * unit)) ** 2
-
-
-def pooled_instance_sd(series: Sequence[ChannelSeries]) -> float:
-    """How much one instance of an event differs from its family: the marginal likelihood of all channels together.
-
-    The candidates are a few; the case chooses one for all channels, so that two years of promotions are usable.
-    """
-    if not any(one.design.instance.any() for one in series):
-        return INSTANCE_SD
-    evidence = np.zeros(len(INSTANCE_SDS))
-    for one in series:
-        days = np.flatnonzero(one.training).astype(np.int64)
-        y = one.values[days]
-        points = collapse(np.log(y) if one.is_log else y, one.design.columns[days], days, scout_grid())
-        for at, sd in enumerate(INSTANCE_SDS):
-            guess, precision = _prior(one.design.with_instance_sd(sd), y, one.is_log)
-            evidence[at] += posterior(points, precision, guess).log_evidence
-    return INSTANCE_SDS[int(np.argmax(evidence))]
-
-
-def innovation_guess(y: FloatArray) -> float:
-    """A robust guess of the daily innovation sd: from differences at a week's lag, or at one day when short.
-
-    Where most differences are equal (a channel with an order every few days) the median says 0 or nearly so, and the
-    standard deviation speaks instead: a guess near 0 would leave every column without a prior.
-    """
-    lag = 7 if y.size >= 35 else 1
-    differences = y[lag:] - y[:-lag]
-    spread = 1.4826 * float(np.median(np.abs(differences - np.median(differences)))) / np.sqrt(2)
-    plain = float(differences.std()) / np.sqrt(2)
-    if spread < 0.1 * plain:
-        spread = plain
-    return float(max(spread, SMALLEST_SPREAD * max(float(np.abs(y).mean()), 1.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +110,13 @@ class JointSums:
         Each window by itself.
     covariance
         Of every window with the first ones, in squared units of the metric, shape [window, base].
+    of_events
+        Share of the variance of the first windows that is not known of their holidays and promotions, shape [base].
     """
 
     apart: WindowSums
     covariance: FloatArray
+    of_events: FloatArray
 
     @property
     def correlation(self) -> FloatArray:
@@ -262,12 +144,12 @@ def joint_sums(series: ChannelSeries, days: NDArray[np.int64], windows: FloatArr
     columns = series.design.columns[days]
     path = mean_path(series.fit, columns, days)
     if not series.is_log:
-        found = joint_forecast(series.fit, columns, days, windows, base)
-        return JointSums(_on_levels(windows @ path, found.apart), found.covariance)
+        found = joint_forecast(series.fit, columns, days, windows, base, series.design.eventful)
+        return JointSums(_on_levels(windows @ path, found.apart), found.covariance, found.part)
     total, weights = _shares(path, windows)
-    found = joint_forecast(series.fit, columns, days, weights, base)
+    found = joint_forecast(series.fit, columns, days, weights, base, series.design.eventful)
     apart = _on_logs(series, days, path, total, weights, found.apart)
-    return JointSums(apart, total[:, None] * total[None, :base] * found.covariance)
+    return JointSums(apart, total[:, None] * total[None, :base] * found.covariance, found.part)
 
 
 def _on_levels(centre: FloatArray, prediction: Forecast) -> WindowSums:

@@ -9,13 +9,13 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from rechannel.evidence.baseline import Baseline, all_others, fit_baseline, padded, sum_of
+from rechannel.evidence.baseline import Baseline, all_others, fit_baseline, padded, sum_of, untouched_markets
+from rechannel.evidence.channel import ChannelSeries, Scale, scout_channel
 from rechannel.evidence.design import DISTURBING, REBOUND_DAYS, is_lasting
 from rechannel.evidence.finding import Finding
 from rechannel.evidence.geotest import MarketTest, measure_in_markets
-from rechannel.evidence.joint import ChannelSeries, fit_channel, innovation_guess
 from rechannel.evidence.marketvalues import between
-from rechannel.evidence.series import fit_series, scout_grid, trimmed
+from rechannel.evidence.series import fit_series, trimmed
 from rechannel.tables.calendar import Event, announced
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import COUNTED, Metric
@@ -33,6 +33,8 @@ EARLIEST = 14
 """Days of history before an event without which it is not measured."""
 YIELD_DAYS = 56
 """Open days before an event from which usual yields are read."""
+LEVEL_DAYS, MOST_RECOUNTED = 28, 20.0
+"""Days whose mean is the level before a measurement break, and how little of it may be left after one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,58 @@ class OpenSums:
 
     open_sum: FloatArray
     covariance: FloatArray
+
+    def times(self, factor: float) -> OpenSums:
+        """The same sums in another unit."""
+        return OpenSums(self.open_sum * factor, self.covariance * factor**2)
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """How the visits of an event would be counted by the rules of today, over how they were counted.
+
+    Attributes
+    ----------
+    factor, variance
+        Of every channel, and the variance of its log, shape [channel].
+    """
+
+    factor: FloatArray
+    variance: FloatArray
+
+    @classmethod
+    def of(cls, baseline: Baseline, names: Sequence[str], last: int) -> Recount:
+        """From the measurement breaks that the series met after day number `last`."""
+        by_name = {str(one.channel): one for one in baseline.series}
+        told = [_recounted(by_name[name], last) if name in by_name else (0.0, 0.0) for name in names]
+        return cls(np.exp([mean for mean, _ in told]), np.array([variance for _, variance in told]))
+
+    def of_own(self, closed: int, visits: FloatArray) -> float:
+        """Of one channel over that of all others together, given their visits counted anew, shape [channel]."""
+        others = np.arange(visits.size) != closed
+        now, once = float(visits[others].sum()), float((visits / self.factor)[others].sum())
+        return float(self.factor[closed]) / (now / once if once > 0 and now > 0 else 1.0)
+
+
+def _recounted(one: ChannelSeries, last: int) -> tuple[float, float]:
+    """Mean and variance of the log factor between the counting of day number `last` and today's."""
+    days, fit, mean, variance = one.days, one.fit, 0.0, 0.0
+    for day, column in one.design.recounts:
+        known = (days < day) & (days >= day - LEVEL_DAYS)
+        if not last < day <= days[-1] or not known.any():
+            continue
+        step = fit.coefficients[:, column]
+        spread = fit.rate * fit.df / (fit.df - 2) * (fit.factor[:, column, :] ** 2).sum(axis=1)
+        size = float(fit.weight @ step)
+        error = float(fit.weight @ (spread + (step - size) ** 2))
+        if not one.is_log:
+            level = float(one.y[known].mean())
+            after = max(level + size, level / MOST_RECOUNTED)
+            if level <= 0:
+                continue
+            size, error = float(np.log(after / level)), error / after**2
+        mean, variance = mean + size, variance + error
+    return mean, variance
 
 
 def incidents(panel: Panel, events: Sequence[Event], before: int, market: str | None = None) -> tuple[Incident, ...]:
@@ -121,7 +175,7 @@ def bank(
         controls: tuple[str, ...] = ()
         if incident.markets:
             where = incident.markets
-            controls = _untouched(panel, events, incident)
+            controls = untouched_markets(panel, events, incident.event.start, incident.event.end)
         if is_lasting(incident.event):
             series = _only_before(panel, events, incident, where, controls)
         elif incident.markets:
@@ -130,7 +184,7 @@ def bank(
                     panel, events, baseline.before, markets=where, controls=controls
                 )
             series = confined[incident.markets]
-        finding = _measure(panel, incident, series, where, baseline.before)
+        finding = _measure(panel, incident, series, where, baseline)
         if finding is not None:
             findings.append(finding)
     return tuple(findings)
@@ -153,17 +207,21 @@ def _against_markets(panel: Panel, events: Sequence[Event], incident: Incident, 
     names = tuple(str(channel) for channel in effect.visits.channels)
     closed = names.index(event.channel)
     draws = effect.gains()[:, :, 0]
-    gains, covariance = draws.mean(axis=0), np.cov(draws.T).reshape(len(names), len(names))
+    anew = Recount.of(baseline, names, int(days.measured[-1]))
+    draws = draws * anew.factor
+    gains = draws.mean(axis=0)
+    covariance = np.cov(draws.T).reshape(len(names), len(names)) + np.diag(gains**2 * anew.variance)
     rebound, variance, together = 0.0, float("inf"), np.zeros(len(names))
     if effect.rebound is not None:
-        late = (effect.rebound.observed - effect.rebound.open_draws)[:, :, 0].sum(axis=1)
+        late = (effect.rebound.observed - effect.rebound.open_draws)[:, :, 0] @ anew.factor
         rebound, variance = float(late.mean()), float(late.var())
         together = ((draws - gains) * (late - late.mean())[:, None]).mean(axis=0)
     removed = -float(gains[closed])
     clear = removed > CLEAR_SD * float(np.sqrt(covariance[closed, closed])) and removed > 0
     strong = clear and (event.kind == "test" or event.days >= SHORTEST_FOR_B or is_lasting(event))
-    change, spread, usual = _yields(panel, event, days, baseline, incident.markets, before)
-    middle = np.median(effect.visits.open_draws[:, :, 0], axis=0)
+    middle = np.median(effect.visits.open_draws[:, :, 0], axis=0) * anew.factor
+    own = anew.of_own(closed, middle)
+    change, spread, usual = _yields(panel, event, days, baseline, incident.markets, before, own)
     return Finding(
         channel=event.channel,
         kind=event.kind,
@@ -204,14 +262,6 @@ def _only_before(
     return fit_baseline(panel, events, eve, markets=markets, controls=controls, subject=subject)
 
 
-def _untouched(panel: Panel, events: Sequence[Event], incident: Incident) -> tuple[str, ...]:
-    """Markets in which nothing else of that kind happened around the incident's days."""
-    margin = timedelta(days=REBOUND_DAYS)
-    first, last = incident.event.start - margin, incident.event.end + margin
-    busy = {event.market for event in events if event.kind in DISTURBING and event.start <= last and event.end >= first}
-    return () if None in busy else tuple(name for name in panel.markets if name not in busy)
-
-
 def _notice(event: Event, events: Sequence[Event]) -> int:
     """Days of notice; 0 without an announcement."""
     told = announced(events, event.channel or "", event.start)
@@ -239,10 +289,13 @@ def _measure(
     incident: Incident,
     baseline: Baseline,
     markets: tuple[str, ...] | None,
-    before: int,
+    today: Baseline,
 ) -> Finding | None:
-    """One event, or None when its days cannot be measured; nothing from day number `before` on is used."""
-    event, days = incident.event, _days_of(panel, incident, before)
+    """One event, or None when its days cannot be measured, in visits as `today` counts them.
+
+    Nothing from the day on at which `today` stands is used.
+    """
+    event, days = incident.event, _days_of(panel, incident, today.before)
     if event.channel is None or event.channel not in baseline.channels:
         return None
     # a channel that was not there yet, or not any more, gained nothing and lost nothing
@@ -254,17 +307,20 @@ def _measure(
     series, correlation = [baseline.series[at] for at in there], baseline.shocks[np.ix_(there, there)]
     names = tuple(str(one.channel) for one in series)
     closed = names.index(event.channel)
-    sums = [both_sides(one, days, before) for one in series]
-    observed = np.array([np.nansum(one.values[days.measured]) for one in series])
+    anew = Recount.of(today, names, int(days.measured[-1]))
+    sums = [
+        both_sides(one, days, today.before).times(factor)
+        for one, factor in zip(series, anew.factor.tolist(), strict=True)
+    ]
+    observed = np.array([np.nansum(one.values[days.measured]) for one in series]) * anew.factor
     open_sum = np.array([item.open_sum[0] for item in sums])
     sd = np.sqrt(np.array([item.covariance[0, 0] for item in sums]))
     gains = observed - open_sum
     removed = -float(gains[closed])
     rebound, rebound_variance, rebound_covariance = 0.0, float("inf"), np.zeros(len(names))
     if days.rebound.size:
-        late = np.array(
-            [np.nansum(one.values[days.rebound]) - item.open_sum[1] for one, item in zip(series, sums, strict=True)]
-        )
+        late = np.array([np.nansum(one.values[days.rebound]) for one in series]) * anew.factor
+        late = late - np.array([item.open_sum[1] for item in sums])
         late_sd = np.sqrt(np.array([item.covariance[1, 1] for item in sums]))
         cross = np.array([item.covariance[0, 1] for item in sums])
         coupling = np.divide(cross, sd * late_sd, out=np.zeros_like(cross), where=sd * late_sd > 0)
@@ -273,7 +329,9 @@ def _measure(
         pair = np.sqrt(np.abs(np.outer(coupling, coupling))) * np.sign(coupling)[:, None]
         rebound_covariance = (correlation * pair * np.outer(sd, late_sd)).sum(axis=1)
     clear = removed > CLEAR_SD * sd[closed] and removed > 0
-    change, variance, usual = _yields(panel, event, days, baseline, markets, before)
+    change, variance, usual = _yields(
+        panel, event, days, baseline, markets, today.before, anew.of_own(closed, open_sum)
+    )
     strong = (event.kind == "test" or event.days >= SHORTEST_FOR_B or is_lasting(event)) and clear
     cap = (Grade.A if event.kind == "test" else Grade.B) if strong else Grade.C
     return Finding(
@@ -285,7 +343,7 @@ def _measure(
         notice_days=incident.notice,
         channels=names,
         gains=gains,
-        gains_covariance=correlation * np.outer(sd, sd),
+        gains_covariance=correlation * np.outer(sd, sd) + np.diag(gains**2 * anew.variance),
         rebound=rebound,
         rebound_variance=rebound_variance,
         rebound_covariance=rebound_covariance,
@@ -308,10 +366,12 @@ def _yields(
     baseline: Baseline,
     markets: tuple[str, ...] | None,
     before: int,
+    recounted: float,
 ) -> tuple[dict[Metric, float], dict[Metric, float], dict[Metric, float]]:
     """What a visit to all other channels together yielded in the event's days: log change, variance, usual ratio.
 
-    The series is the log yield of the others; the event's days share one coefficient with a flat prior.
+    The series is the log yield of the others; the event's days share one coefficient with a flat prior. `recounted` is
+    how the channel's visits are counted since, over how those of the others are.
     """
     change: dict[Metric, float] = {}
     variance: dict[Metric, float] = {}
@@ -348,21 +408,13 @@ def _yields(
             or min(both) <= 0
         ):
             continue
-        fit = fit_channel(
-            metric,
-            None,
-            np.exp(values),
-            design,
-            before,
-            is_log=True,
-            grid=scout_grid(),
-        ).fit
+        fit = scout_channel(metric, None, np.exp(values), design, before, is_log=True).quick().fit
         shift = fit.coefficients[:, -1]
         spread = fit.rate * fit.df / (fit.df - 2) * (fit.factor[:, -1, :] ** 2).sum(axis=1)
         mean = float(fit.weight @ shift)
         change[metric] = mean
         variance[metric] = float(fit.weight @ (spread + (shift - mean) ** 2))
-        usual[metric] = float(both[2] / both[3] / (both[0] / both[1]))
+        usual[metric] = float(both[2] / both[3] / (both[0] / both[1])) * recounted
     return change, variance, usual
 
 
@@ -386,11 +438,20 @@ def both_sides(series: ChannelSeries, days: EventDays, before: int) -> OpenSums:
     scaled = np.log(np.maximum(y, 1e-9)) if series.is_log else y
     own_day = (used[:, None] == wanted[None, :]).astype(float)
     columns = np.concatenate([series.design.columns[used], own_day], axis=1)
-    unit = 1.0 if series.is_log else max(float(np.abs(raw[near]).mean()), 1e-12)
     open_values = raw[near]
-    guess = innovation_guess(np.log(open_values) if series.is_log else open_values)
-    precision = np.concatenate([(guess / (series.design.prior_sd * unit)) ** 2, np.full(wanted.size, FLAT_PRIOR)])
-    fit = fit_series(scaled, columns, used, precision, grid=trimmed(series.fit), scale_guess=guess)
+    scale = Scale.of(np.log(open_values) if series.is_log else open_values, series.is_log)
+    precision = np.concatenate([scale.precision(series.design.prior_sd), np.full(wanted.size, FLAT_PRIOR)])
+    mean = scale.mean(series.design)
+    fit = fit_series(
+        scaled,
+        columns,
+        used,
+        precision,
+        grid=trimmed(series.fit),
+        scale_guess=scale.guess,
+        spread=None if series.spread is None else series.spread[used],
+        prior_mean=None if mean is None else np.concatenate([mean, np.zeros(wanted.size)]),
+    )
     k = series.design.columns.shape[1]
     placeholder = scaled[np.isin(used, wanted)]
     location = placeholder[None, :] - fit.coefficients[:, k:]

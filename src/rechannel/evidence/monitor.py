@@ -97,7 +97,7 @@ def follow(watched: Watched, searched: Searched, start: int, channels: int) -> M
     left[:start], reset[:start] = searched.watched.left, searched.watched.reset
     watched = replace(watched, left=left, reset=reset)
     passed = one_step(left, watched.extra, searched.noise_alone, reset=reset, beside=searched.shared)
-    own = replace(watched, left=left - passed.common, extra=watched.extra + passed.common_variance)
+    own = replace(watched, left=left - passed.together, extra=watched.extra + passed.common_variance)
     beside, alone = both_views(own, searched.noise, watched, searched.noise_alone)
     places = [(0, channel) for channel in range(channels)] + [(1, 0)]
     log_ratio, since = [], []

@@ -22,7 +22,9 @@ WEIGHT_DF = 5.0
 COMMON_SD = 0.15
 """Prior sd of what a shop's channels share on one day beyond their levels, log units."""
 COMMON_FADE = 0.05
-"""Share of a common move that passes into the levels each step: what stays for a month is no longer a common move."""
+"""Share of a common move that the levels take over each step: what stays for a month is where the channels now are."""
+PART_FADE = 0.02
+"""The same for how fully a series takes part: slower than the move is taken over, so that all of it is."""
 OWN_REACTION = 0.5
 """Sd of a channel's own reaction to a common move, relative to it."""
 CLEARLY_COMMON = 3.0
@@ -93,6 +95,8 @@ class OneStep:
     common, common_variance
         What the other series of the group say that all moved by, already taken out of `error`, and its variance; 0 in
         a pass that looks at each series alone.
+    settled
+        Common moves of earlier steps that the level has taken over; 0 in a pass that looks at each series alone.
     """
 
     error: FloatArray
@@ -101,6 +105,12 @@ class OneStep:
     gain_mood: FloatArray
     common: FloatArray
     common_variance: FloatArray
+    settled: FloatArray
+
+    @property
+    def together(self) -> FloatArray:
+        """Where the common moves have taken each series since it began, this step's included."""
+        return self.settled + self.common
 
     @property
     def standard(self) -> FloatArray:
@@ -146,17 +156,19 @@ def one_step(
     errors, each clipped to 3 sd around their median, so that one channel's fall is not taken for everybody's.
     """
     shape = values.shape
-    kept = OneStep(*(np.zeros(shape) for _ in range(6)))
+    kept = OneStep(*(np.zeros(shape) for _ in range(7)))
     _walk_through(values, extra, noise, reset, beside, kept)
     return kept
 
 
-def fit_noise(values: FloatArray, extra: FloatArray, guess: FloatArray) -> Noise:
+def fit_noise(
+    values: FloatArray, extra: FloatArray, guess: FloatArray, reset: NDArray[np.bool_] | None = None
+) -> Noise:
     """The noise of each series with the highest likelihood of its one-step errors, on a fixed grid.
 
     Parameters
     ----------
-    values, extra
+    values, extra, reset
         As in `one_step`.
     guess
         A rough sd of one step's change, shape [group, series]; the grid reaches from an eighth to 1.2 of it.
@@ -165,6 +177,7 @@ def fit_noise(values: FloatArray, extra: FloatArray, guess: FloatArray) -> Noise
     memory, part, ratio, scale = points.T
     flat, more = values.reshape(len(values), -1), extra.reshape(len(values), -1)
     total = (guess.reshape(-1, 1) * scale) ** 2
+    anew = np.zeros(flat.shape, dtype=bool) if reset is None else reset.reshape(flat.shape)
     best = np.empty(flat.shape[1], dtype=np.intp)
     for at in range(0, flat.shape[1], SERIES_AT_ONCE):
         some = slice(at, at + SERIES_AT_ONCE)
@@ -174,7 +187,8 @@ def fit_noise(values: FloatArray, extra: FloatArray, guess: FloatArray) -> Noise
             total[some] * ratio,
             total[some] * (1 - part),
         )
-        best[some] = _walk_through(flat[:, some, None], more[:, some, None], tried, None, None, None).argmax(axis=1)
+        here = flat[:, some, None], more[:, some, None]
+        best[some] = _walk_through(*here, tried, anew[:, some, None], None, None).argmax(axis=1)
     rows = np.arange(flat.shape[1])
 
     def chosen(field: FloatArray) -> FloatArray:
@@ -206,7 +220,8 @@ def _walk_through(
     level_variance = np.full(shape, START_VARIANCE)
     mood_variance = np.broadcast_to(noise.mood / (1 - noise.memory**2), shape).copy()
     covariance = np.zeros(shape)
-    slow = np.zeros(shape)
+    settled, begun = np.zeros(shape), np.zeros(shape, dtype=bool)
+    part, held = (np.zeros(shape) if beside is None else beside.part), np.zeros(shape)
     likelihood = np.zeros(shape)
     squared = noise.memory**2
     for step in range(len(values)):
@@ -220,10 +235,9 @@ def _walk_through(
         error = filled[step] - level - mood
         variance = level_variance + 2 * covariance + mood_variance + noise.white + extra[step]
         if beside is not None:
-            moved, spread = _common(error, variance, here)
-            slow = slow + COMMON_FADE * (moved - slow)
-            part = beside.in_move(moved - slow)
-            common = part * (moved - slow)
+            moved, spread = _common(error, variance, here, held)
+            part = np.maximum(beside.in_move(moved), part + PART_FADE * (beside.part - part))
+            common = part * moved
             common_variance = part**2 * spread + (OWN_REACTION * common) ** 2
             error, variance = error - common, variance + common_variance
         squares = error * error / variance
@@ -245,6 +259,10 @@ def _walk_through(
         if beside is not None:
             kept.common[step] = common
             kept.common_variance[step] = common_variance
+            kept.settled[step] = settled
+            begun |= here
+            taken_over = COMMON_FADE * common * begun
+            level, settled, held = level + taken_over, settled + taken_over, (1 - COMMON_FADE) * moved
     return likelihood
 
 
@@ -259,8 +277,13 @@ def _first_level(values: FloatArray) -> FloatArray:
     return out.reshape(values.shape[1:])
 
 
-def _common(error: FloatArray, variance: FloatArray, here: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
-    """What the other series of each group moved by on one step, and its variance, shapes [group, series]."""
+def _common(
+    error: FloatArray, variance: FloatArray, here: NDArray[np.bool_], held: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """What the other series of each group moved by on one step, and its variance, shapes [group, series].
+
+    `held` is what is left of the move of the step before: a move most often lasts longer than a step.
+    """
     count = here.sum(axis=-1, keepdims=True)
     order = np.sort(np.where(here, error, np.inf), axis=-1)
     middle = np.take_along_axis(order, np.maximum(count - 1, 0) // 2, axis=-1)
@@ -269,8 +292,9 @@ def _common(error: FloatArray, variance: FloatArray, here: NDArray[np.bool_]) ->
     near = middle + np.clip(error - middle, -reach, reach)
     precision = np.where(here, 1 / variance, 0.0)
     weighted = np.where(here, near * precision, 0.0)
-    others = precision.sum(axis=-1, keepdims=True) - precision + 1 / COMMON_SD**2
-    return (weighted.sum(axis=-1, keepdims=True) - weighted) / others, 1 / others
+    others = precision.sum(axis=-1, keepdims=True) - precision
+    more = weighted.sum(axis=-1, keepdims=True) - weighted - held * others
+    return held + more / (others + 1 / COMMON_SD**2), 1 / (others + 1 / COMMON_SD**2)
 
 
 def fit_shared(alone: OneStep, full: OneStep, together: NDArray[np.bool_]) -> Shared:

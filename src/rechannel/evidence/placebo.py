@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtr
 
-from rechannel.evidence.joint import FEWEST_TRAINING_DAYS, ChannelSeries, fit_channel, window_sums
+from rechannel.evidence.channel import FEWEST_TRAINING_DAYS, ChannelSeries, refit
+from rechannel.evidence.joint import window_sums
 from rechannel.evidence.series import trimmed
 from rechannel.vocabulary.estimate import FloatArray
 
@@ -126,10 +127,7 @@ def calibrate(
             if not enough.any() or past.sum() < FEWEST_TRAINING_DAYS:
                 whole[:] = False
                 continue
-            refit = fit_channel(
-                one.metric, one.channel, one.values, one.design, origin, is_log=one.is_log, grid=grids[index]
-            )
-            sums = window_sums(refit, days, seen)
+            sums = window_sums(refit(one, origin, grids[index]), days, seen)
             actual = seen @ np.where(measured, one.values[days], 0.0)
             score = _normal_score(
                 sums.centre, actual, sums.is_log, sums.forecast.location, sums.forecast.scale, sums.forecast.df

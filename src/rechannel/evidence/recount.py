@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -89,19 +89,30 @@ def recounted(panel: Panel, books: Books, shifts: Sequence[Shift]) -> list[Oddit
         length = min(BASE_STEPS, len(panel.dates) - one.first) if one.last is None else one.last - one.first + 1
         side, sure, size = _side(books, one, length)
         least = SMALLEST_LASTING if one.last is None else SMALLEST_FOR_DAYS
+        if side == "visits":
+            one = _dated_by_visits(one, shifts)
         if sure >= SURE and side in ("visits", "results") and abs(size) >= least:
-            found.append(_told(panel, books, one, side, one.probability * sure, size, length))
             looked.append(one.first)
+            told = _told(panel, books, one, side, one.probability * sure, size, length)
+            found += [] if told is None else [told]
     return found
+
+
+def _dated_by_visits(one: Shift, shifts: Sequence[Shift]) -> Shift:
+    """A shift of a ratio with the first day of that of the visits, which are less noisy, where these have one."""
+    visits = [other for other in shifts if other.group == 0 and abs(other.first - one.first) <= NEAR]
+    visits = [other for other in visits if (other.last is None) == (one.last is None)]
+    return replace(one, first=min(visits, key=lambda other: abs(other.first - one.first)).first) if visits else one
 
 
 def _is_nothing(one: Shift) -> bool:
     """Days on which the shop has no visits at all."""
-    return one.group == 0 and one.last is not None and one.lost >= SHUT
+    return one.group == 0 and one.lost >= SHUT
 
 
 def _nothing_left(panel: Panel, one: Shift) -> Oddity:
-    first, last = to_date(panel.dates[one.first]), to_date(panel.dates[one.last or one.first])
+    first = to_date(panel.dates[one.first])
+    last = panel.last if one.last is None else to_date(panel.dates[one.last])
     row = Event("outage", first, last, None, None, 1.0, f"audit RC602 {first.isoformat()}")
     return Oddity("RC602", None, first, last, 1.0, one.probability, (row,))
 
@@ -132,10 +143,14 @@ def _side(books: Books, one: Shift, length: int) -> tuple[Side, float, float]:
     return SIDES[best], float(np.exp(odds[best] - logsumexp(odds))), -float(np.expm1(moved.log_ratio))
 
 
-def _told(panel: Panel, books: Books, one: Shift, side: Side, probability: float, size: float, length: int) -> Oddity:
-    """The oddity of a shop one of whose sides moved alone."""
+def _told(
+    panel: Panel, books: Books, one: Shift, side: Side, probability: float, size: float, length: int
+) -> Oddity | None:
+    """The oddity of a shop one of whose sides moved alone; None when channels stayed and none is seen to take part."""
     ratio = (1 - size) if side == "results" else 1 / max(1 - size, 1 - SHUT)
     members = _members(panel, books, one, float(np.log(ratio)), length)
+    if members is None:
+        return None
     if one.last is None:
         return _oddity(panel, one, "RC606" if side == "visits" else "RC609", size, probability, members)
     if side == "visits":
@@ -143,18 +158,24 @@ def _told(panel: Panel, books: Books, one: Shift, side: Side, probability: float
     return _oddity(panel, one, "RC611", size, probability, members)
 
 
-def _members(panel: Panel, books: Books, one: Shift, shift: float, length: int) -> tuple[str, ...]:
-    """Channels whose own ratio shifted as the shop's did; empty when none clearly stayed as it was."""
+def _members(panel: Panel, books: Books, one: Shift, shift: float, length: int) -> tuple[str, ...] | None:
+    """Channels whose own ratio shifted as the shop's did; empty when none clearly stayed as it was.
+
+    None when some stayed and none shifted: then it is not this ratio that shifted.
+    """
     assert books.results is not None
+    days = slice(one.first, one.first + length)
     taking_part, apart = [], False
     for channel, name in enumerate(panel.channels):
         seen = _own_ratio(books.results[:, channel], books.visits[:, channel], one, length)
+        if seen is None and np.nansum(books.results[days, channel]) > np.nansum(books.visits[days, channel]) == 0:
+            taking_part.append(name)  # orders without a visit
         if seen is None or seen.sd > abs(shift):
             continue
         speaks = float(seen.log_density(shift) - seen.log_density(0.0))
         apart |= speaks < -CLEARLY
         taking_part += [name] if speaks > 0 else []
-    return tuple(taking_part) if apart else ()
+    return (tuple(taking_part) or None) if apart else ()
 
 
 def _own_ratio(results: FloatArray, visits: FloatArray, one: Shift, length: int) -> Contrast | None:

@@ -8,11 +8,13 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logsumexp
 
 from rechannel.evidence.cause import Books
-from rechannel.evidence.contrast import BASE_STEPS, Contrast, contrast
-from rechannel.evidence.shifts import Shift
+from rechannel.evidence.contrast import BASE_STEPS, contrast
+from rechannel.evidence.onward import over_going_on, sum_from
+from rechannel.evidence.shifts import Searched, Shift
+from rechannel.evidence.watched import Span
 from rechannel.vocabulary.estimate import FloatArray
 
 BIRTH_PRIOR = 0.7
@@ -26,9 +28,14 @@ RENAMED = 0.3
 """Prior chance that such a channel takes over the whole of the other."""
 SIZES_OF_NEW = 9.0
 """Width of the log size of a channel that is new indeed: from a ten-thousandth of the other to its own size."""
-DIVERTED_TO_ONE = np.linspace(0.02, 0.98, 25)
+DIVERTED_TO_ONE = np.linspace(0.0, 0.98, 25)
 DIVERSION_WEIGHT = (1 - DIVERTED_TO_ONE) / (1 - DIVERTED_TO_ONE).sum()
 """Share of a fallen channel's visits that one other channel wins: most often little, all of it hardly ever."""
+TAKEN_WEIGHT = (1 - DIVERTED_TO_ONE) ** 3 / ((1 - DIVERTED_TO_ONE) ** 3).sum()
+"""Share of a new channel's visits that it takes from one other: they come from new demand and several channels, as an
+even Dirichlet over four sources has it."""
+LOST_TO_NEW = 0.3
+"""Least part of a new channel's visits that another must have lost that week to be looked at as its origin."""
 RELABELLED, MOVED = 0.5, 0.8
 """Least probability that is told: of a channel that appears, and of one that rises."""
 FEWEST_STEPS = 5
@@ -65,7 +72,7 @@ class Relabelling:
     probability: float
 
 
-def find_relabelled(books: Books, shifts: Sequence[Shift]) -> tuple[Relabelling, ...]:
+def find_relabelled(books: Books, shifts: Sequence[Shift], searched: Searched, span: Span) -> tuple[Relabelling, ...]:
     """Find them among channels that appear, that end, and that shift on the same day.
 
     Parameters
@@ -74,20 +81,24 @@ def find_relabelled(books: Books, shifts: Sequence[Shift]) -> tuple[Relabelling,
         Visits of every channel with their calendar.
     shifts
         Lasting shifts of single channels.
+    searched
+        The search that found them, channels in group 0.
+    span
+        The time axis.
 
     Notes
     -----
     A channel that appears is weighed against every channel that was there: the sum of both must go on as the other
-    one did alone (a t of the errors that the same sum had elsewhere), and that must be likelier than the other going
-    on unchanged beside a new one. A rise of an old channel is weighed against diversion, of which one channel seldom
-    wins nearly all.
+    one did alone, step by step as forecast from the steps before, and that must be likelier than a new channel that
+    takes nothing, or some part, from it. A rise of an old channel is weighed against diversion, of which one channel
+    seldom wins nearly all.
     """
     appear = _appearances(books.visits)
     end = ended_on(books.visits)
     found: list[Relabelling] = []
     for on in sorted(set(appear.values())):
         born = tuple(channel for channel, step in appear.items() if step == on)
-        best = _of_birth(books, on, born, tuple(c for c, step in end.items() if abs(step - on) <= EDGE))
+        best = _of_birth(books, searched, span, on, born, tuple(c for c, step in end.items() if abs(step - on) <= EDGE))
         if best is not None and best.probability >= RELABELLED:
             found.append(best)
     falls = {(one.series, one.first) for one in shifts if one.last is None and one.lost > 0} | set(end.items())
@@ -97,7 +108,11 @@ def find_relabelled(books: Books, shifts: Sequence[Shift]) -> tuple[Relabelling,
             continue
         beside = [risen for risen, step in sorted(rises) if abs(step - first) <= EDGE and risen != fallen]
         prior = ONLY_ONE_PRIOR if len(beside) == 1 else MOVE_PRIOR
-        moved = [one for one in (_moved(books, first, fallen, risen, prior) for risen in beside) if one is not None]
+        moved = [
+            one
+            for one in (_moved(books, searched, span, first, fallen, risen, prior) for risen in beside)
+            if one is not None
+        ]
         found += [one for one in moved if one.probability >= max(MOVED, *(other.probability for other in moved))]
     return tuple(found)
 
@@ -122,7 +137,9 @@ def ended_on(visits: FloatArray) -> dict[int, int]:
     return out
 
 
-def _of_birth(books: Books, on: int, born: tuple[int, ...], ended: tuple[int, ...]) -> Relabelling | None:
+def _of_birth(
+    books: Books, searched: Searched, span: Span, on: int, born: tuple[int, ...], ended: tuple[int, ...]
+) -> Relabelling | None:
     """The likeliest origin of channels that appear on one step, if it beats their being new."""
     older = [c for c in range(books.visits.shape[1]) if c not in born and _measured_before(books, c, on)]
     origins: list[tuple[int, ...]] = [(channel,) for channel in older]
@@ -131,7 +148,7 @@ def _of_birth(books: Books, on: int, born: tuple[int, ...], ended: tuple[int, ..
     readings = []
     for old in origins:
         for new in _parts(born):
-            weighed = _weigh_birth(books, on, old, new)
+            weighed = _weigh_birth(books, searched, span, on, old, new)
             if weighed is not None:
                 readings.append((*weighed, old, new))
     if not readings:
@@ -161,37 +178,42 @@ def _after(books: Books, on: int) -> tuple[int, int]:
     return first, min(BASE_STEPS, len(books.visits) - first)
 
 
-def _sums(books: Books, on: int, old: tuple[int, ...], new: tuple[int, ...]) -> tuple[Contrast, Contrast] | None:
-    """The old names alone, and with the new ones, against the weeks before."""
-    first, length = _after(books, on)
-    if length < FEWEST_STEPS:
-        return None
-    visits = np.nan_to_num(books.visits)
-    before, calendar = visits[:, list(old)], books.calendar[:, list(old)]
-    alone = contrast(before, calendar, first, length, gap=2 * EDGE)
-    joint = before.copy()
-    joint[on - EDGE :, 0] += visits[on - EDGE :, list(new)].sum(axis=1)
-    together = contrast(joint, calendar, first, length, gap=2 * EDGE)
-    return None if alone is None or together is None else (alone, together)
-
-
-def _weigh_birth(books: Books, on: int, old: tuple[int, ...], new: tuple[int, ...]) -> tuple[float, float] | None:
+def _weigh_birth(
+    books: Books, searched: Searched, span: Span, on: int, old: tuple[int, ...], new: tuple[int, ...]
+) -> tuple[float, float] | None:
     """Log likelihood of one origin over that of a new channel, and the share that moved."""
-    found = _sums(books, on, old, new)
-    if found is None:
+    first, length = _after(books, on)
+    if length < FEWEST_STEPS or not _lost_enough(books, on, old, new):
         return None
-    alone, together = found
-    if together.came <= 0 or together.expected <= 0:
+    visits = np.nan_to_num(books.visits[first : first + length])
+    stays, goes = float(visits[:, list(old)].sum()), float(visits[:, list(new)].sum())
+    seen = sum_from(searched, books.visits, span, old, new, on, EDGE)
+    if seen is None:
         return None
-    moved = (together.came - alone.came) / together.came
+    # beside a new channel that takes the part d of its visits from the old ones, the sum rises by the rest
+    rise = (1 - DIVERTED_TO_ONE) * goes
+    beside_new = over_going_on(seen, on, -rise / np.maximum(stays + goes - rise, 0.5))
+    moved = goes / (stays + goes)
     # the size of a new channel is spread evenly over its logarithm; the share of a split evenly over 0 to 1
     size = np.log(SIZES_OF_NEW) + np.log(max(moved * (1 - moved), 1e-3)) + np.log(1 - RENAMED)
-    if alone.came <= 0.02 * alone.expected:
+    if moved >= 0.98:
         size = np.log(SIZES_OF_NEW) + np.log(RENAMED)
-    return float(together.log_density(0.0) - alone.log_density(0.0) + size), float(moved)
+    return float(size - logsumexp(beside_new, b=TAKEN_WEIGHT)), moved
 
 
-def _moved(books: Books, on: int, fallen: int, risen: int, prior: float) -> Relabelling | None:
+def _lost_enough(books: Books, on: int, old: tuple[int, ...], new: tuple[int, ...]) -> bool:
+    """Whether the old names lost a good part of what the new ones have, a week against the week before."""
+    week = max(BASE_STEPS // 4, FEWEST_STEPS)
+    days = slice(on + EDGE, on + EDGE + week), slice(max(on - EDGE - week, 0), on - EDGE)
+    visits, usual = np.nan_to_num(books.visits), np.exp(books.calendar)
+    after, before = (float(visits[part, list(old)].sum() / usual[part, list(old)].sum()) for part in days)
+    gained = float(visits[days[0], list(new)].sum() / usual[days[0], list(old)].sum())
+    return gained > 0 and before - after >= LOST_TO_NEW * gained
+
+
+def _moved(
+    books: Books, searched: Searched, span: Span, on: int, fallen: int, risen: int, prior: float
+) -> Relabelling | None:
     """Whether an old channel that rises took the name of one that falls, against diversion."""
     first, length = _after(books, on)
     if length < FEWEST_STEPS:
@@ -200,12 +222,12 @@ def _moved(books: Books, on: int, fallen: int, risen: int, prior: float) -> Rela
     visits, calendar = np.nan_to_num(books.visits)[:, pair], books.calendar[:, pair]
     fall = contrast(visits[:, 0], calendar[:, 0], first, length, gap=2 * EDGE)
     together = contrast(visits, calendar, first, length, gap=2 * EDGE)
-    if fall is None or together is None or together.expected <= 0 or fall.came >= fall.expected:
+    seen = sum_from(searched, books.visits, span, (fallen, risen), (), on, EDGE)
+    if seen is None or fall is None or together is None or together.expected <= 0 or fall.came >= fall.expected:
         return None
     missing = (fall.expected - fall.came) / together.expected
-    diverted = together.log_density(np.log1p(-np.minimum((1 - DIVERTED_TO_ONE) * missing, 0.99)))
-    against = float(np.log(np.sum(DIVERSION_WEIGHT * np.exp(diverted))))
-    odds = float(together.log_density(0.0)) - against + float(np.log(prior / (1 - prior)))
+    diverted = over_going_on(seen, on, np.minimum((1 - DIVERTED_TO_ONE) * missing, 0.99))
+    odds = float(np.log(prior / (1 - prior)) - logsumexp(diverted, b=DIVERSION_WEIGHT))
     share = 1 - fall.came / fall.expected
     change: Change = "renamed" if share > 0.98 else "split"
     return Relabelling(change, on, (fallen,), (risen,), float(share), float(expit(odds)))

@@ -150,13 +150,17 @@ def clock_moves(hours: NDArray[np.int64]) -> tuple[ClockMove, ...]:
     if weeks < 2 * FEWEST_WEEKS or np.median(table.sum(axis=1)) < FEWEST_TOUCHES:
         return ()
     moves = _moves(table, 0, MOST_MOVES)
+    edges = [0, *(week for week, _, _ in moves), weeks]
     out: list[ClockMove] = []
-    offset = 0
-    for index, (week, shift, probability) in enumerate(moves):
+    offset, firsts, shifts = 0, [], []
+    for since, week, until in zip(edges, edges[1:], edges[2:], strict=False):
+        # a wide window may have held several moves: between its neighbours each is measured again
+        left = _unexplained(table[since : week - 1].sum(axis=0), table[week + 1 : until].sum(axis=0))
+        shifts.append((int(left.argmin()) + 11) % HOURS - 11)
+        firsts.append(_sharpen(hours, since, week, until, shift=shifts[-1]))
+    for (_, _, probability), shift, first, end in zip(moves, shifts, firsts, [*firsts, len(hours)][1:], strict=True):
         offset = (offset + shift + 11) % HOURS - 11
-        end = moves[index + 1][0] * 7 if index + 1 < len(moves) else len(hours)
         if offset:
-            first = _sharpen(hours, week, shift)
             out.append(ClockMove(first, end - 1, float(offset), probability))
     return tuple(out)
 
@@ -167,33 +171,50 @@ def _moves(table: FloatArray, base: int, most: int) -> list[tuple[int, int, floa
     if found is None or most == 0:
         return []
     week, shift, probability = found
-    early = _moves(table[:week], base, most - 1)
-    late = _moves(table[week:], base + week, most - 1)
+    # the week of the move, and the one before, may hold both clocks
+    early = _moves(table[: week - 1], base, most - 1)
+    late = _moves(table[week + 1 :], base + week + 1, most - 1)
     return [*early, (base + week, shift, probability), *late]
 
 
 def _best_move(table: FloatArray) -> tuple[int, int, float] | None:
+    """The likeliest move, by windows of several widths: a wide one may hold the move back as well.
+
+    Source: Fryzlewicz (2014), Annals of Statistics 42:2243, for the windows; the likelihood is that of counts whose
+    hours share one profile before and, moved, after.
+    """
     weeks = len(table)
     if weeks < 2 * FEWEST_WEEKS:
         return None
-    before = np.cumsum(table, axis=0)
-    after = before[-1] - before
-    best: tuple[float, int, int, float] = (0.0, 0, 0, 0.0)
-    for week in range(FEWEST_WEEKS, weeks - FEWEST_WEEKS + 1):
-        early, late = before[week - 1], after[week - 1]
-        usual = np.log((early + 0.5) / (early + 0.5).sum())
-        now = np.log((late + 0.5) / (late + 0.5).sum())
-        left = np.array([late @ (now - np.roll(usual, shift)) for shift in range(HOURS)])
-        gain = left[0] - left
-        shift = int(gain.argmax())
-        if shift and gain[shift] > EXPLAINED * left[0] and gain[shift] > best[0]:
-            best = (float(gain[shift]), week, shift, float(left[shift]))
-    gain, week, shift, _ = best
-    if not week:
+    total = np.concatenate([np.zeros((1, HOURS)), np.cumsum(table, axis=0)])
+    halves = [half for half in (FEWEST_WEEKS * 2**k for k in range(8)) if half < weeks] + [weeks]
+    best: tuple[float, int, int, slice] | None = None
+    for half in halves:
+        for week in range(FEWEST_WEEKS, weeks - FEWEST_WEEKS + 1):
+            window = slice(max(week - half, 0), min(week + half, weeks))
+            left = _unexplained(total[week] - total[window.start], total[window.stop] - total[week])
+            gain = left[0] - left
+            shift = int(gain.argmax())
+            if shift and gain[shift] > EXPLAINED * left[0] and (best is None or gain[shift] > best[0]):
+                best = (float(gain[shift]), week, shift, window)
+    if best is None:
         return None
-    odds = gain / _overdispersion(table, week, shift) + np.log(CLOCK_MOVES_PER_YEAR / 52 / HOURS)
-    probability = float(expit(odds))
+    gained, week, shift, window = best
+    over = _overdispersion(table[window], week - window.start, shift)
+    probability = float(expit(gained / over + np.log(CLOCK_MOVES_PER_YEAR / 52 / HOURS)))
     return (week, (shift + 11) % HOURS - 11, probability) if probability >= 0.9 else None
+
+
+def _unexplained(early: FloatArray, late: FloatArray) -> FloatArray:
+    """Log likelihood that one profile, moved by each number of hours, lacks against two profiles, shape [hour]."""
+    hour = np.arange(HOURS)
+    back = late[(hour[None, :] + hour[:, None]) % HOURS]
+
+    def log_likelihood(counts: FloatArray) -> FloatArray:
+        whole = counts.sum(axis=-1, keepdims=True)
+        return np.asarray((counts * np.log((counts + 1e-12) / (whole + 1e-12))).sum(axis=-1))
+
+    return np.asarray(log_likelihood(early) + log_likelihood(late) - log_likelihood(early + back))
 
 
 def _overdispersion(table: FloatArray, week: int, shift: int) -> float:
@@ -206,12 +227,12 @@ def _overdispersion(table: FloatArray, week: int, shift: int) -> float:
     return max(float(terms.sum()) / max((len(table) - 1) * (HOURS - 1), 1), 1.0)
 
 
-def _sharpen(hours: NDArray[np.int64], week: int, shift: int) -> int:
-    """The step within two weeks of a move that parts the hours best."""
-    early = hours[: 7 * (week - 1)].sum(axis=0) + 0.5
-    usual = np.log(early / early.sum())
-    gain = hours @ (np.roll(usual, shift) - usual)
+def _sharpen(hours: NDArray[np.int64], since: int, week: int, until: int, *, shift: int) -> int:
+    """The step within two weeks of a move that parts the hours best, between the move before it and the next."""
     low, high = 7 * (week - 1), min(7 * (week + 1), len(hours))
+    early, late = hours[7 * since : low].sum(axis=0), hours[high : 7 * until].sum(axis=0)
+    usual = np.log(early + np.roll(late, -shift) + 0.5)
+    gain = hours @ (np.roll(usual, shift) - usual)
     value = [float(gain[step:high].sum() - gain[low:step].sum()) for step in range(low, high)]
     return low + int(np.argmax(value))
 
@@ -247,7 +268,21 @@ def day_move(total: FloatArray) -> ClockMove | None:
     odds = best[0] + float(np.log(CLOCK_MOVES_PER_YEAR / 52))
     if expit(odds) < 0.9:
         return None
-    return ClockMove(7 * best[1], total.size - 1, float(np.round(HOURS * best[2])), float(expit(odds)))
+    first = _first_mixed(total, pattern, best[1])
+    return ClockMove(first, total.size - 1, float(np.round(HOURS * best[2])), float(expit(odds)))
+
+
+def _first_mixed(total: FloatArray, pattern: FloatArray, week: int) -> int:
+    """The day within a month of the likeliest week that parts the weekly patterns best, by least squares (Bai 1997)."""
+    sides = pattern[max(week - SEASON_WEEKS, 0) : week], pattern[week : week + SEASON_WEEKS]
+    before, after = (np.nanmedian(side, axis=0) for side in sides)
+    low, high = max(7 * (week - ONE_DAY_WEEKS), 3), min(7 * (week + ONE_DAY_WEEKS), total.size - 3)
+    days = np.arange(low, high)
+    around = np.lib.stride_tricks.sliding_window_view(total, 7)[days - 3].mean(axis=1)
+    share = total[days] / np.where(around > 0, around, np.nan)
+    gain = np.nan_to_num((share - before[days % 7]) ** 2 - (share - after[days % 7]) ** 2)
+    value = [float(gain[at:].sum() - gain[:at].sum()) for at in range(days.size)]
+    return low + int(np.argmax(value))
 
 
 def _mixed(early: FloatArray, late: FloatArray, direction: int) -> tuple[float, float]:

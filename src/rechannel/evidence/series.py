@@ -8,72 +8,20 @@ g days only changes one coefficient. Cost per grid point is one tridiagonal fact
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpttrf, dpttrs
-from scipy.special import stdtr, stdtrit
 
+from rechannel.evidence.grid import EDGE, FEW_POINTS, Grid, Place, grid_of, neighbours, scouts
 from rechannel.vocabulary.estimate import FloatArray
 
-LEVEL_RATIOS = (1e-6, 1e-4, 6e-4, 2.5e-3, 1e-2, 4e-2, 0.16, 0.64)
-"""Grid of q: level innovation variance over AR innovation variance, a day."""
-AR_COEFFICIENTS = (0.0, 0.25, 0.45, 0.62, 0.77, 0.88, 0.95)
-"""Grid of phi."""
-SCOUT_STEPS = (2, 3)
-"""Every how many values of phi and q a scout point stands."""
 NEGLIGIBLE = 1e-4
 """Grid points with less than this share of the best point's posterior density are dropped."""
 SMALLEST_DF = 4.5
 """A matched t keeps at least this many degrees of freedom, so that its kurtosis exists."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Grid points with prior weights.
-
-    Attributes
-    ----------
-    phi, q, log_prior
-        Shape [point]; points of one phi stand together.
-    """
-
-    phi: FloatArray
-    q: FloatArray
-    log_prior: FloatArray
-
-    def only(self, keep: NDArray[np.intp]) -> Grid:
-        """The grid restricted to some points."""
-        return Grid(self.phi[keep], self.q[keep], self.log_prior[keep])
-
-
-@cache
-def default_grid() -> Grid:
-    """The grid of every answer.
-
-    Prior: phi uniform over its cells; log q uniform between 1e-4 and .64 with the mass of all smaller q (a level that
-    does not move within any history) on the first point. In growth of the forecast width: the mean of the next 90
-    days has, beside the AR noise, a level error of sqrt(30 q) innovation sd: .05 at q = 1e-4, .9 at .027, 4.4 at .64.
-    """
-    phi = np.array(AR_COEFFICIENTS)
-    q = np.array(LEVEL_RATIOS)
-    edges = np.concatenate([[0.0], (phi[1:] + phi[:-1]) / 2, [1.0]])
-    phi_weight = np.diff(edges)
-    q_weight = np.full(q.size, 1.0)
-    q_weight[0] = 2.0
-    weight = np.outer(phi_weight / phi_weight.sum(), q_weight / q_weight.sum()).ravel()
-    return Grid(np.repeat(phi, q.size), np.tile(q, phi.size), np.log(weight))
-
-
-@cache
-def scout_grid() -> Grid:
-    """Every second phi and every third q of the default grid: enough to compare scales, not to answer."""
-    whole = default_grid()
-    rows = np.arange(whole.phi.size)
-    by_phi, by_q = rows // len(LEVEL_RATIOS) % SCOUT_STEPS[0], rows % len(LEVEL_RATIOS) % SCOUT_STEPS[1]
-    return whole.only(np.flatnonzero((by_phi == 1) & (by_q == 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +49,8 @@ class SeriesFit:
         Design row, value and day number of the last observed day.
     log_evidence
         Log marginal likelihood, up to a constant shared by all designs with the same columns and data.
+    gain
+        Variance of a coming innovation over s2: 1, or more where days are heavy-tailed.
     """
 
     grid: Grid
@@ -116,6 +66,16 @@ class SeriesFit:
     last_y: float
     last_day: int
     log_evidence: float
+    gain: float = 1.0
+
+    def around(self, mean: FloatArray) -> SeriesFit:
+        """The fit of y + X mean, given that of y, shape [column]."""
+        return replace(
+            self,
+            coefficients=self.coefficients + mean,
+            level_at=self.level_at + self.level_on @ mean,
+            last_y=self.last_y + float(self.last_x @ mean),
+        )
 
 
 def fit_series(
@@ -126,6 +86,9 @@ def fit_series(
     *,
     grid: Grid | None = None,
     scale_guess: float = 0.0,
+    spread: FloatArray | None = None,
+    calm: float = 0.0,
+    prior_mean: FloatArray | None = None,
 ) -> SeriesFit:
     """Fit one series on its observed days.
 
@@ -140,16 +103,84 @@ def fit_series(
     prior_precision
         Prior precision of each coefficient in units of 1 / s2, shape [column]; all > 0.
     grid
-        Points to use; the default grid when None.
+        Points to use; when None, a walk over the lattice finds those with mass.
     scale_guess
         A guess of the innovation sd that carries the weight of one day; 0 for none.
+    spread
+        Variance of each day's innovation over s2, shape [day]; 1 when None. Its mean is that of days to come.
+    calm
+        The prior of q is multiplied by exp(-(calm^2) q / 2): how large an innovation is beside what a level may move.
+    prior_mean
+        Prior mean of each coefficient, shape [column]; 0 when None.
 
     Returns
     -------
     SeriesFit
     """
-    points = collapse(y, design, days, default_grid() if grid is None else grid)
+    if prior_mean is not None:
+        off = y - design @ prior_mean
+        usual = fit_series(
+            off, design, days, prior_precision, grid=grid, scale_guess=scale_guess, spread=spread, calm=calm
+        )
+        return usual.around(prior_mean)
+    if grid is not None:
+        return posterior(collapse(y, design, days, grid, spread), prior_precision, scale_guess)
+
+    def at(places: Sequence[Place], fine: bool) -> Grid:
+        return grid_of(places, fine=fine).calmed(calm)
+
+    points = walk(lambda found: collapse(y, design, days, found, spread), at, prior_precision, scale_guess)
     return posterior(points, prior_precision, scale_guess)
+
+
+def walk(
+    collapse_at: Callable[[Grid], Collapsed],
+    grid_at: Callable[[Sequence[Place], bool], Grid],
+    prior_precision: FloatArray,
+    scale_guess: float,
+) -> Collapsed:
+    """The lattice points that carry the mass: from the scouts to every neighbour of a point with a density of note.
+
+    The coarse lattice first; where fewer than `FEW_POINTS` of its points share the mass, the fine one. No point left
+    out has a neighbour with `EDGE` of the best density: the mass is checked all around.
+    """
+    places, fine = sorted(scouts()), False
+    points = collapse_at(grid_at(places, fine))
+    told = dict(zip(places, log_likelihood(points, prior_precision, scale_guess).tolist(), strict=True))
+    while True:
+        density = np.array([told[place] for place in places]) + points.grid.log_prior
+        heavy = np.flatnonzero(density > density.max() + np.log(EDGE)).tolist()
+        wanted = sorted({near for at in heavy for near in neighbours(places[at], fine=fine)} - told.keys())
+        if wanted:
+            new = collapse_at(grid_at(wanted, fine))
+            told |= zip(wanted, log_likelihood(new, prior_precision, scale_guess).tolist(), strict=True)
+            points = _merged(points, new)
+            places = sorted(told)
+            continue
+        share = np.exp(density - density.max())
+        if fine or share.sum() ** 2 / (share**2).sum() >= FEW_POINTS:
+            return points.only(np.flatnonzero(share > NEGLIGIBLE))
+        fine = True
+        points = replace(points, grid=grid_at(places, True))
+
+
+def _merged(one: Collapsed, other: Collapsed) -> Collapsed:
+    """The points of both, in the order of the lattice."""
+    phi, q = (np.concatenate([getattr(part.grid, name) for part in (one, other)]) for name in ("phi", "q"))
+    order = np.lexsort((q, phi))
+
+    def both(name: str) -> FloatArray:
+        return np.concatenate([getattr(one, name), getattr(other, name)])[order]
+
+    log_prior = np.concatenate([one.grid.log_prior, other.grid.log_prior])[order]
+    return replace(
+        one,
+        grid=Grid(phi[order], q[order], log_prior),
+        gram=both("gram"),
+        log_det=both("log_det"),
+        level_row=both("level_row"),
+        level_variance=both("level_variance"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +201,8 @@ class Collapsed:
         Design row, value and day number of the last observed day.
     count
         Observed days.
+    gain
+        As in `SeriesFit`.
     """
 
     grid: Grid
@@ -181,14 +214,39 @@ class Collapsed:
     last_y: float
     last_day: int
     count: int
+    gain: float
+
+    def keeping(self, columns: Sequence[int], y: int, last_y: float) -> Collapsed:
+        """The same with some of the columns, and another of them as the response."""
+        keep = np.array([*columns, y])
+        return replace(
+            self,
+            gram=self.gram[:, keep[:, None], keep],
+            level_row=self.level_row[:, keep],
+            last_x=np.append(self.last_x, self.last_y)[list(columns)],
+            last_y=last_y,
+        )
+
+    def only(self, keep: NDArray[np.intp]) -> Collapsed:
+        """Restricted to some grid points."""
+        return replace(
+            self,
+            grid=self.grid.only(keep),
+            gram=self.gram[keep],
+            log_det=self.log_det[keep],
+            level_row=self.level_row[keep],
+            level_variance=self.level_variance[keep],
+        )
 
 
-def collapse(y: FloatArray, design: FloatArray, days: NDArray[np.int64], grid: Grid) -> Collapsed:
+def collapse(
+    y: FloatArray, design: FloatArray, days: NDArray[np.int64], grid: Grid, spread: FloatArray | None = None
+) -> Collapsed:
     """Integrate level and AR out of one series; nearly all of the work of a fit, shared by every prior.
 
     Parameters
     ----------
-    y, design, days, grid
+    y, design, days, grid, spread
         As in `fit_series`.
 
     Notes
@@ -208,6 +266,7 @@ def collapse(y: FloatArray, design: FloatArray, days: NDArray[np.int64], grid: G
     walk_diagonal[1:] += 1 / gaps
     walk_off = -1 / gaps
     log_gaps = float(np.log(gaps).sum())
+    of_day = np.ones(n) if spread is None else spread
 
     points = grid.phi.size
     gram = np.empty((points, k + 1, k + 1))
@@ -221,22 +280,23 @@ def collapse(y: FloatArray, design: FloatArray, days: NDArray[np.int64], grid: G
         while upto < points and grid.phi[upto] == phi:
             upto += 1
         decay = phi**gaps
-        spread = (1 - decay**2) / (1 - phi**2)
+        start = (1 - phi**2) / of_day[0]
+        variance = of_day[1:] * (1 - decay**2) / (1 - phi**2)
         white = np.empty_like(joined)
-        white[0] = joined[0] * np.sqrt(1 - phi**2)
-        white[1:] = (joined[1:] - decay[:, None] * joined[:-1]) / np.sqrt(spread)[:, None]
+        white[0] = joined[0] * np.sqrt(start)
+        white[1:] = (joined[1:] - decay[:, None] * joined[:-1]) / np.sqrt(variance)[:, None]
         scaled = white.copy(order="F")
-        scaled[0] *= np.sqrt(1 - phi**2)
-        scaled[1:] /= np.sqrt(spread)[:, None]
+        scaled[0] *= np.sqrt(start)
+        scaled[1:] /= np.sqrt(variance)[:, None]
         weighted = scaled.copy(order="F")
         weighted[:-1] -= decay[:, None] * scaled[1:]
         ar_gram = white.T @ white
         ar_diagonal = np.empty(n)
-        ar_diagonal[0] = 1 - phi**2
-        ar_diagonal[1:] = 1 / spread
-        ar_diagonal[:-1] += decay**2 / spread
-        ar_off = -decay / spread
-        ar_log_det = float(np.log(spread).sum()) - np.log(1 - phi**2)
+        ar_diagonal[0] = start
+        ar_diagonal[1:] = 1 / variance
+        ar_diagonal[:-1] += decay**2 / variance
+        ar_off = -decay / variance
+        ar_log_det = float(np.log(variance).sum()) - np.log(start)
         for point in range(at, upto):
             q = grid.q[point]
             pivots, lower, info = dpttrf(ar_diagonal + walk_diagonal / q, ar_off + walk_off / q)
@@ -248,61 +308,65 @@ def collapse(y: FloatArray, design: FloatArray, days: NDArray[np.int64], grid: G
             level_row[point] = smooth[-1]
             level_variance[point] = 1 / pivots[-1]
         at = upto
-    return Collapsed(grid, gram, log_det, level_row, level_variance, design[-1], float(y[-1]), int(days[-1]), n)
+    gain = float(of_day.mean())
+    return Collapsed(grid, gram, log_det, level_row, level_variance, design[-1], float(y[-1]), int(days[-1]), n, gain)
 
 
-def posterior(points: Collapsed, prior_precision: FloatArray, scale_guess: float = 0.0) -> SeriesFit:
-    """The fit of a collapsed series under one prior; parameters as in `fit_series`."""
-    gram = points.gram
-    k = gram.shape[1] - 1
-    normal = gram[:, :k, :k] + np.diag(prior_precision)
-    chol = np.linalg.cholesky((normal + normal.transpose(0, 2, 1)) / 2)
-    inverse = np.linalg.inv(chol)
-    projected = np.einsum("pij,pj->pi", inverse, gram[:, :k, k])
-    coefficients = np.einsum("pji,pj->pi", inverse, projected)
-    guess_weight = 1.0 if scale_guess > 0 else 0.0
-    squares = gram[:, k, k] - (projected**2).sum(axis=1) + guess_weight * scale_guess**2
-    squares = np.maximum(squares, 1e-300)
-    df = points.count - 1 + guess_weight
-    log_posterior = (
-        points.grid.log_prior
-        - 0.5 * points.log_det
+def log_likelihood(points: Collapsed, prior_precision: FloatArray, scale_guess: float = 0.0) -> FloatArray:
+    """Log marginal likelihood of every grid point, up to a constant, shape [point]; arguments as in `fit_series`."""
+    chol, projected = _regression(points, prior_precision)
+    squares, df = _squares(points, projected, scale_guess)
+    return np.asarray(
+        -0.5 * points.log_det
         - np.log(np.einsum("pii->pi", chol)).sum(axis=1)
         + 0.5 * float(np.log(prior_precision).sum())
         - 0.5 * df * np.log(squares)
     )
-    top = float(log_posterior.max())
-    weight = np.exp(log_posterior - top)
+
+
+def _regression(points: Collapsed, prior_precision: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Cholesky factor of the coefficients' precision, and its inverse times the score, at every grid point."""
+    k = points.gram.shape[1] - 1
+    normal = points.gram[:, :k, :k] + np.diag(prior_precision)
+    chol: FloatArray = np.asarray(np.linalg.cholesky((normal + normal.transpose(0, 2, 1)) / 2), dtype=np.float64)
+    return chol, np.asarray(np.linalg.solve(chol, points.gram[:, :k, k, None])[:, :, 0])
+
+
+def _squares(points: Collapsed, projected: FloatArray, scale_guess: float) -> tuple[FloatArray, float]:
+    """Residual sum of squares at every grid point, and its degrees of freedom."""
+    guess_weight = 1.0 if scale_guess > 0 else 0.0
+    squares = points.gram[:, -1, -1] - (projected**2).sum(axis=1) + guess_weight * scale_guess**2
+    return np.maximum(squares, 1e-300), float(points.count - 1 + guess_weight)
+
+
+def posterior(points: Collapsed, prior_precision: FloatArray, scale_guess: float = 0.0) -> SeriesFit:
+    """The fit of a collapsed series under one prior; parameters as in `fit_series`."""
+    density = log_likelihood(points, prior_precision, scale_guess) + points.grid.log_prior
+    top = float(density.max())
+    weight = np.exp(density - top)
     log_evidence = top + float(np.log(weight.sum()))
     keep = np.flatnonzero(weight > NEGLIGIBLE)
     weight = weight[keep] / weight[keep].sum()
+    kept = points.only(keep)
+    chol, projected = _regression(kept, prior_precision)
+    squares, df = _squares(kept, projected, scale_guess)
+    inverse: FloatArray = np.asarray(np.linalg.inv(chol), dtype=np.float64)
     return SeriesFit(
-        grid=points.grid.only(keep),
+        grid=kept.grid,
         weight=weight,
-        coefficients=coefficients[keep],
-        factor=inverse[keep].transpose(0, 2, 1),
-        rate=squares[keep] / df,
-        df=float(df),
-        level_at=points.level_row[keep, k],
-        level_on=points.level_row[keep, :k],
-        level_variance=points.level_variance[keep],
+        coefficients=np.einsum("pji,pj->pi", inverse, projected),
+        factor=inverse.transpose(0, 2, 1),
+        rate=squares / df,
+        df=df,
+        level_at=kept.level_row[:, -1],
+        level_on=kept.level_row[:, :-1],
+        level_variance=kept.level_variance,
         last_x=points.last_x,
         last_y=points.last_y,
         last_day=points.last_day,
         log_evidence=log_evidence,
+        gain=points.gain,
     )
-
-
-def neighbourhood(scouted: SeriesFit) -> Grid:
-    """The default grid near the scout points that carry weight: one step beyond the next scout point on either side."""
-    whole = default_grid()
-    phi = {value: place for place, value in enumerate(AR_COEFFICIENTS)}
-    q = {value: place for place, value in enumerate(LEVEL_RATIOS)}
-    at = np.array([(phi[a], q[b]) for a, b in zip(whole.phi.tolist(), whole.q.tolist(), strict=True)])
-    near = np.zeros(whole.phi.size, dtype=bool)
-    for a, b in zip(scouted.grid.phi.tolist(), scouted.grid.q.tolist(), strict=True):
-        near |= (np.abs(at[:, 0] - phi[a]) <= SCOUT_STEPS[0] + 1) & (np.abs(at[:, 1] - q[b]) <= SCOUT_STEPS[1] + 1)
-    return whole.only(np.flatnonzero(near))
 
 
 def trimmed(fit: SeriesFit, mass: float = 0.995) -> Grid:
@@ -310,207 +374,6 @@ def trimmed(fit: SeriesFit, mass: float = 0.995) -> Grid:
     order = np.argsort(fit.weight)[::-1]
     keep = order[: int(np.searchsorted(np.cumsum(fit.weight[order]), mass)) + 1]
     return fit.grid.only(np.sort(keep))
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """Predictive distributions of linear functionals of the coming days, on the fit scale.
-
-    Attributes
-    ----------
-    location, scale, df
-        Of the t distribution whose first, second and fourth moments are those of the exact t mixture, shape [window].
-    """
-
-    location: FloatArray
-    scale: FloatArray
-    df: FloatArray
-
-    def quantile(self, level: float) -> FloatArray:
-        """Quantile of each window, shape [window]."""
-        return np.asarray(self.location + self.scale * stdtrit(self.df, level))
-
-    def probability_below(self, value: FloatArray) -> FloatArray:
-        """Predictive distribution function at `value`, shape [window]."""
-        return np.asarray(stdtr(self.df, (value - self.location) / self.scale))
-
-
-def mean_path(fit: SeriesFit, design: FloatArray, days: NDArray[np.int64]) -> FloatArray:
-    """Posterior mean of the coming days, shape [day].
-
-    Parameters
-    ----------
-    design, days
-        Columns and day numbers of the coming days, shapes [day, column] and [day]; all after the last observed day.
-    """
-    ahead = (days - fit.last_day).astype(float)
-    level = fit.level_at - np.einsum("pk,pk->p", fit.level_on, fit.coefficients)
-    ar = fit.last_y - fit.coefficients @ fit.last_x - level
-    path = fit.coefficients @ design.T + level[:, None] + ar[:, None] * fit.grid.phi[:, None] ** ahead[None, :]
-    return np.asarray(fit.weight @ path)
-
-
-def forecast(
-    fit: SeriesFit,
-    design: FloatArray,
-    days: NDArray[np.int64],
-    windows: FloatArray,
-    observation_noise: bool = True,
-) -> Forecast:
-    """Predict weighted sums of coming days: `windows @ y`.
-
-    Parameters
-    ----------
-    design, days
-        Columns and consecutive day numbers of the coming days, shapes [day, column] and [day].
-    windows
-        Weights of each functional, shape [window, day].
-    observation_noise
-        Whether the noise realised in those days belongs to the prediction (it does for every answer).
-
-    Returns
-    -------
-    Forecast
-        One matched t per window.
-    """
-    location, variance, _, _ = _moments(fit, design, days, windows, observation_noise)
-    return matched_t(fit.weight, location, fit.rate[:, None] * variance, fit.df)
-
-
-def _moments(
-    fit: SeriesFit, design: FloatArray, days: NDArray[np.int64], windows: FloatArray, noise: bool = True
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Location and variance in units of s2 of each window, shape [point, window], and its loadings.
-
-    On the coefficients, shape [point, window, column], and on the last level, shape [point, window].
-    """
-    ahead = (days - fit.last_day).astype(float)
-    phi = fit.grid.phi
-    by_level = windows.sum(axis=1)
-    by_ar = phi[:, None] ** ahead[None, :] @ windows.T
-    # location and the loading on b, given b the level and the AR state are linear in it
-    loading = (
-        (windows @ design)[None, :, :]
-        - by_level[None, :, None] * fit.level_on[:, None, :]
-        - by_ar[:, :, None] * (fit.last_x[None, None, :] - fit.level_on[:, None, :])
-    )
-    location = (
-        np.einsum("pwk,pk->pw", loading, fit.coefficients)
-        + by_level[None, :] * fit.level_at[:, None]
-        + by_ar * (fit.last_y - fit.level_at)[:, None]
-    )
-    gap = by_level[None, :] - by_ar
-    variance = (np.matmul(loading, fit.factor) ** 2).sum(axis=2) + gap**2 * fit.level_variance[:, None]
-    if noise:
-        variance += _innovation_variance(fit, ahead, windows)
-    return location, variance, loading, gap
-
-
-@dataclass(frozen=True, slots=True)
-class JointForecast:
-    """Several windows together.
-
-    Attributes
-    ----------
-    apart
-        Each window by itself.
-    covariance
-        Shape [window, base]: of every window with the first ones.
-    """
-
-    apart: Forecast
-    covariance: FloatArray
-
-
-def joint_forecast(
-    fit: SeriesFit, design: FloatArray, days: NDArray[np.int64], windows: FloatArray, base: int
-) -> JointForecast:
-    """Predict weighted sums of coming days as `forecast` does, with their covariance with the first `base` windows."""
-    location, variance, loading, gap = _moments(fit, design, days, windows)
-    ahead = (days - fit.last_day).astype(float)
-    level, ar, position = _innovations(fit, ahead, windows)
-    by_kind = np.array([carried @ carried[:base].T for carried in ar])
-    moved = np.matmul(loading, fit.factor)
-    covariance = np.matmul(moved, moved[:, :base].transpose(0, 2, 1))
-    covariance += gap[:, :, None] * gap[:, None, :base] * fit.level_variance[:, None, None]
-    covariance += fit.grid.q[:, None, None] * (level @ level[:base].T) + by_kind[position]
-    of_point = fit.rate * max(fit.df, SMALLEST_DF) / (max(fit.df, SMALLEST_DF) - 2)
-    offset = location - fit.weight @ location
-    whole = np.einsum("p,pwb->wb", fit.weight * of_point, covariance)
-    whole += np.einsum("p,pw,pb->wb", fit.weight, offset, offset[:, :base])
-    return JointForecast(matched_t(fit.weight, location, fit.rate[:, None] * variance, fit.df), whole)
-
-
-def forecast_days(fit: SeriesFit, design: FloatArray, days: NDArray[np.int64]) -> Forecast:
-    """Predict every coming day by itself: `forecast` with the identity as windows, without its quadratic cost."""
-    ahead = (days - fit.last_day).astype(float)
-    phi = fit.grid.phi[:, None]
-    by_ar = phi ** ahead[None, :]
-    loading = (
-        design[None, :, :]
-        - fit.level_on[:, None, :]
-        - by_ar[:, :, None] * (fit.last_x[None, None, :] - fit.level_on[:, None, :])
-    )
-    location = (
-        np.matmul(loading, fit.coefficients[:, :, None])[:, :, 0]
-        + fit.level_at[:, None]
-        + by_ar * (fit.last_y - fit.level_at)[:, None]
-    )
-    variance = (np.matmul(loading, fit.factor) ** 2).sum(axis=2)
-    variance += (1.0 - by_ar) ** 2 * fit.level_variance[:, None]
-    variance += fit.grid.q[:, None] * ahead[None, :] + (1.0 - by_ar**2) / (1.0 - phi**2)
-    return matched_t(fit.weight, location, fit.rate[:, None] * variance, fit.df)
-
-
-def _innovation_variance(fit: SeriesFit, ahead: FloatArray, windows: FloatArray) -> FloatArray:
-    """Variance of the coming innovations in units of s2, shape [point, window]."""
-    level, ar, position = _innovations(fit, ahead, windows)
-    by_kind = np.array([(carried**2).sum(axis=1) for carried in ar])
-    return np.asarray(fit.grid.q[:, None] * (level**2).sum(axis=1)[None, :] + by_kind[position])
-
-
-def _innovations(
-    fit: SeriesFit, ahead: FloatArray, windows: FloatArray
-) -> tuple[FloatArray, list[FloatArray], NDArray[np.intp]]:
-    """What one coming innovation of the level, and of the AR at each phi, adds to each window.
-
-    Shapes [window, innovation]; days between the last observed one and the windows count as one innovation together.
-    Then the place of every grid point's phi.
-    """
-    lead = int(ahead[0]) - 1
-    suffix = np.cumsum(windows[:, ::-1], axis=1)[:, ::-1]
-    level = np.concatenate([suffix, np.sqrt(lead) * suffix[:, :1]], axis=1)
-    kinds, position = np.unique(fit.grid.phi, return_inverse=True)
-    ar = []
-    for phi in kinds.tolist():
-        carried = geometric_sums(windows, phi)
-        early = np.sqrt(phi**2 * (1 - phi ** (2 * lead)) / (1 - phi**2))
-        ar.append(np.concatenate([carried, early * carried[:, :1]], axis=1))
-    return level, ar, position
-
-
-def geometric_sums(rows: FloatArray, ratio: float) -> FloatArray:
-    """Sum over i >= 0 of ratio**i times the value i places later, shape of `rows` [row, place], by doubling."""
-    total, shift = rows.copy(), 1
-    while shift < rows.shape[1] and ratio**shift > 1e-17:
-        total[:, :-shift] += ratio**shift * total[:, shift:].copy()
-        shift *= 2
-    return total
-
-
-def matched_t(weight: FloatArray, location: FloatArray, squared: FloatArray, df: float) -> Forecast:
-    """The t with the mean, variance and kurtosis of a mixture of t distributions, windows side by side."""
-    df_each = max(df, SMALLEST_DF)
-    mean = weight @ location
-    offset = location - mean
-    inner = squared * df_each / (df_each - 2)
-    variance = weight @ (inner + offset**2)
-    inner_fourth = 3 * squared**2 * df_each**2 / ((df_each - 2) * (df_each - 4))
-    fourth = weight @ (inner_fourth + 6 * inner * offset**2 + offset**4)
-    certain = variance <= 0  # a window without a measured day
-    excess = np.maximum(fourth / np.where(certain, 1.0, variance) ** 2 - 3, 6 / (df_each - 4))
-    matched = np.maximum(4 + 6 / excess, SMALLEST_DF)
-    return Forecast(mean, np.sqrt(variance * (matched - 2) / matched), matched)
 
 
 def smoothed_residuals(fit: SeriesFit, y: FloatArray, design: FloatArray, days: NDArray[np.int64]) -> FloatArray:

@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from rechannel.evidence.learned import Learned, learn
 from rechannel.evidence.onestep import (
     Noise,
     OneStep,
     Shared,
     Tail,
-    fit_noise,
-    fit_shared,
     fit_tail,
-    in_full,
     one_step,
     step_response,
 )
@@ -111,6 +109,9 @@ class Searched:
         Noise of each series beside the others, and how it shares their common moves.
     noise_alone
         Noise of each series alone.
+    together, together_variance
+        Where the common moves have taken each series, log units, and how uncertain that is, shape [step, group,
+        series].
     """
 
     shifts: tuple[Shift, ...]
@@ -118,6 +119,8 @@ class Searched:
     noise: Noise
     shared: Shared
     noise_alone: Noise
+    together: FloatArray
+    together_variance: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,9 @@ def evidence_of(
     """What a pass says about one series; its tail is read from the steps before `fitted_before`, if given."""
     reach = REACHES[watched.cadence]
     pad = reach.stays + reach.after
-    error, variance = passed.error[:, group, series], passed.variance[:, group, series]
+    # where the level starts anew nothing was expected, so nothing can be judged
+    error = np.where(watched.reset[:, group, series], np.nan, passed.error[:, group, series])
+    variance = passed.variance[:, group, series]
     tail = fit_tail((error / np.sqrt(variance))[:fitted_before])
     response = step_response(passed, float(noise.memory[group, series]), group, series, pad)
     size = np.full(error.size, NO_COUNTS)
@@ -266,13 +271,55 @@ def _likely(evidence: Evidence, reach: Reach) -> list[_Weighed]:
             worth.append(first)
     weighed = [_weigh(evidence, first, float(found[first]), reach) for first in worth]
     least = float(np.log(PROPOSED / (1 - PROPOSED)))
+    left = sorted((one for one in weighed if one.log_odds >= least), key=lambda one: -one.log_odds)
     kept: list[_Weighed] = []
-    for one in sorted(weighed, key=lambda row: -row.log_odds):
-        if one.log_odds < least:
-            break
-        if all(abs(one.first - other.first) >= APART for other in kept):
-            kept.append(one)
+    while left:
+        best = _since(evidence, left[0], left, reach)
+        if all(_apart(best, other, reach) for other in kept):
+            kept.append(best)
+        left = [one for one in left if one not in (best, left[0]) and _apart(one, best, reach)]
     return kept
+
+
+def _since(evidence: Evidence, best: _Weighed, others: Sequence[_Weighed], reach: Reach) -> _Weighed:
+    """The likeliest start of a shift that stays, among those weighed and all near the best of them.
+
+    Starts were weighed over windows of one length, which favour none while the level stays low for longer than that,
+    and by sizes on a grid, which a wrong start may fit better; here all are held against the same steps, each by the
+    size that fits it.
+    """
+    if best.length is not None:
+        return best
+    rivals = [one for one in others if one.length is None and one.lost * best.lost > 0]
+    rivals = [one for one in rivals if abs(one.first - best.first) < reach.stays]
+    lead = max(rivals, key=lambda one: _spoken_for(evidence, one.first, one.lost, rivals, reach))
+    near = range(max(lead.first - 2 * NEIGHBOURS, 1), min(lead.first + 2 * NEIGHBOURS + 1, evidence.steps))
+    tried = [replace(lead, first=first) for first in near if np.isfinite(evidence.error[first])]
+    first = max(tried, key=lambda one: _spoken_for(evidence, one.first, one.lost, tried, reach)).first
+    if first == lead.first:
+        return lead
+    sharper = _weigh(evidence, first, -lead.lost, reach)
+    return sharper if sharper.length is None and sharper.lost * lead.lost > 0 else lead
+
+
+def _spoken_for(evidence: Evidence, first: int, lost: float, rivals: Sequence[_Weighed], reach: Reach) -> float:
+    """Log likelihood ratio of a shift that stays, on the steps since the earliest rival, at the size that fits best."""
+    end = min(min(one.first for one in rivals) + reach.stays, evidence.steps)
+    if first >= end:
+        return 0.0
+    days, span = slice(first, end), end - first
+    left = evidence.response[first, :span]
+    precision = np.where(np.isfinite(evidence.error[days]), 1 / evidence.variance[days], 0.0)
+    weight = left * precision
+    moved = float((np.nan_to_num(evidence.error[days]) * weight).sum() / ((left * weight).sum() + 1e-12))
+    fitted = -np.expm1(np.clip(moved, -6.0, 2.5))
+    return float(evidence.while_on(first, np.array([lost, fitted]), span)[-1].max())
+
+
+def _apart(one: _Weighed, other: _Weighed, reach: Reach) -> bool:
+    """Whether the steps by which the earlier shift was weighed end before the later one begins."""
+    early, late = sorted((one, other), key=lambda row: row.first)
+    return early.length is not None and late.first - early.first >= max(early.length + reach.after, APART)
 
 
 def find_shifts(watched: Watched, beside: Sequence[bool] = (True,)) -> Searched:
@@ -291,70 +338,45 @@ def find_shifts(watched: Watched, beside: Sequence[bool] = (True,)) -> Searched:
         Shifts of a probability of at least `PROPOSED`, in both directions. The probability is that of a shift against
         none under the noise of the series itself, heavy tails included; nothing is tuned to a false alarm rate.
     """
-    learned = _learn(watched, beside)
-    found: list[Shift] = []
+    learned = learn(watched, beside)
     everything = [(g, s) for g in range(len(beside)) for s in range(watched.guess.shape[1])]
     everything = [(g, s) for g, s in everything if np.isfinite(watched.left[:, g, s]).sum() > FEWEST_BEFORE]
+    rough = _round(watched, learned, everything)
+    if rough:  # a shift makes the noise look larger than it is: it is learned again without, and the search begins anew
+        learned = learn(_without(watched, rough), beside, learned, [(one.group, one.series) for one in rough])
+    found: list[Shift] = []
     changed = everything
-    reach = REACHES[watched.cadence]
     for turn in range(ROUNDS):
-        own, single = learned.beside(watched), watched
-        passed = both_views(own, learned.noise, single, learned.noise_alone)
-        new: list[Shift] = []
-        for group, series in changed:
-            seen = evidence_of(passed[0], own, learned.noise, group, series)
-            likely = _likely(seen, reach)
-            if likely:
-                alone = evidence_of(passed[1], single, learned.noise_alone, group, series)
-                new += [_shift(one, alone, group, series, reach) for one in likely]
+        new = _round(watched, learned, changed)
         if not new and turn > 0:
             break
         watched = _without(watched, new)
         found += new
         # the second round judges every series again, by a tail that no longer holds what was found
         changed = everything if turn == 0 else sorted({(one.group, one.series) for one in new})
-    return Searched(tuple(found), watched, learned.noise, learned.shared, learned.noise_alone)
+    return Searched(
+        tuple(found),
+        watched,
+        learned.noise,
+        learned.shared,
+        learned.noise_alone,
+        learned.common,
+        learned.common_variance,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Learned:
-    """Noise of the series, and what their groups share."""
-
-    noise: Noise
-    noise_alone: Noise
-    shared: Shared
-    common: FloatArray
-    common_variance: FloatArray
-
-    def beside(self, watched: Watched) -> Watched:
-        """The series without the common moves of their groups."""
-        return replace(watched, left=watched.left - self.common, extra=watched.extra + self.common_variance)
-
-
-def _learn(watched: Watched, beside: Sequence[bool]) -> _Learned:
-    alone_noise = fit_noise(watched.left, watched.extra, watched.guess)
-    none = np.zeros_like(watched.left)
-    together = np.broadcast_to(np.array(beside)[:, None], watched.guess.shape)
-    if not together.any() or watched.guess.shape[1] < 2:
-        return _Learned(alone_noise, alone_noise, in_full(np.zeros_like(together)), none, none)
-    alone = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset)
-    full = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset, beside=in_full(together))
-    shared = fit_shared(alone, full, together)
-    passed = one_step(watched.left, watched.extra, alone_noise, reset=watched.reset, beside=shared)
-    guess = 2.0 * _typical(passed.error)
-    noise = fit_noise(watched.left - passed.common, watched.extra + passed.common_variance, guess)
-    return _Learned(noise, alone_noise, shared, passed.common, passed.common_variance)
-
-
-def _typical(error: FloatArray) -> FloatArray:
-    """Median size of the measured errors of each series, shape [group, series]; 1 where nothing is measured."""
-    out = np.ones(error.shape[1:])
-    for place in np.ndindex(*out.shape):
-        there = error[(slice(None), *place)]
-        there = there[np.isfinite(there)]
-        if there.size:
-            out[place] = max(float(np.median(np.abs(there))), 1e-6)
-    return out
+def _round(watched: Watched, learned: Learned, places: Sequence[tuple[int, int]]) -> list[Shift]:
+    """The best shifts of some series, given as (group, series), by one pass."""
+    reach = REACHES[watched.cadence]
+    own = learned.beside(watched)
+    passed = both_views(own, learned.noise, watched, learned.noise_alone)
+    found: list[Shift] = []
+    for group, series in places:
+        likely = _likely(evidence_of(passed[0], own, learned.noise, group, series), reach)
+        if likely:
+            alone = evidence_of(passed[1], watched, learned.noise_alone, group, series)
+            found += [_shift(one, alone, group, series, reach) for one in likely]
+    return found
 
 
 def both_views(one: Watched, noise: Noise, other: Watched, other_noise: Noise) -> tuple[OneStep, OneStep]:
@@ -377,6 +399,7 @@ def both_views(one: Watched, noise: Noise, other: Watched, other_noise: Noise) -
             passed.gain_mood[:, groups_of],
             passed.common[:, groups_of],
             passed.common_variance[:, groups_of],
+            passed.settled[:, groups_of],
         )
 
     return part(slice(0, groups)), part(slice(groups, None))

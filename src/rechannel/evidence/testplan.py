@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from rechannel.evidence.baseline import Baseline
+from rechannel.evidence.channel import ChannelSeries, fit_channel
 from rechannel.evidence.design import REBOUND_DAYS, SHAPED, Design, build_design
 from rechannel.evidence.donors import MarketPanel, collapse_markets, market_series, pooled_noise, regress
-from rechannel.evidence.joint import ChannelSeries, fit_channel
 from rechannel.evidence.ledger import EventDays, both_sides
 from rechannel.evidence.marketplacebo import Scores, pool_scores, window_scores
 from rechannel.evidence.marketvalues import (

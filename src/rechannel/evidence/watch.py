@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal  # JSON of the record
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, stdtrit
 
 from rechannel.evidence.baseline import padded, with_coming
 from rechannel.evidence.cause import SURE, Books, cause_of, cause_of_all, open_books, whole_shop
+from rechannel.evidence.channel import FEWEST_TRAINING_DAYS, fit_channel
 from rechannel.evidence.contrast import BASE_STEPS, CONTRAST_DF, contrast
 from rechannel.evidence.design import build_design
-from rechannel.evidence.joint import FEWEST_TRAINING_DAYS, fit_channel, window_sums
+from rechannel.evidence.joint import window_sums
 from rechannel.evidence.monitor import Monitored, alarm_level, monitor
-from rechannel.evidence.oddity import explained
+from rechannel.evidence.oddity import SAID, explained
 from rechannel.evidence.shifts import LASTING_PER_YEAR, REACHES
 from rechannel.evidence.watched import Span, watch_counts
 from rechannel.tables.calendar import Event
@@ -150,24 +152,44 @@ def watch(panel: Panel, events: Sequence[Event], seed: int = 0) -> Watching:
         The probability rests on a prior of one lasting drop in two years of a channel - entries are closed or demoted
         every few years, tags break about as often - and on forecast errors with the tail that the channel's history
         shows. A channel is flagged when the sequential statistic passes the level that all channels together pass
-        falsely in at most one year of ten.
+        falsely in at most one year of ten. The whole shop is judged without the channels that are flagged, or logged,
+        themselves: what they lost is told of them.
     """
     steps = len(panel.dates)
     reach = REACHES[panel.cadence]
     start = steps - min(reach.stays, steps // 3)
     visits, total = panel.over_markets("visits"), whole_shop(panel, "visits")
     assert total is not None
-    seen = monitor(visits, total, panel.channels, Span(panel.dates, panel.cadence, events, start))
+    watched = Span(panel.dates, panel.cadence, events, start)
+    seen = monitor(visits, total, panel.channels, watched)
     level = alarm_level(len(panel.channels) + 1, reach.per_year)
     span = Span(panel.dates, panel.cadence, events)
     calendar = watch_counts(visits[:, None, :], panel.channels, (ALL_MARKETS,), span).calendar[:, 0]
     books = open_books(panel, calendar, span)
     rows = []
-    for series in range(len(panel.channels) + 1):
-        channel = panel.channels[series] if series < len(panel.channels) else None
-        values = total if channel is None else visits[:, series]
-        rows.append(_judge(panel, events, books, seen, series, channel, values, level, seed))
+    for series, channel in enumerate(panel.channels):
+        rows.append(_judge(panel, events, books, seen, series, channel, visits[:, series], level, seed))
+    apart = [one.flagged or _is_logged(events, one.channel, to_date(panel.dates[start])) for one in rows]
+    shop = _judge(panel, events, books, seen, len(rows), None, total, level, seed)
+    if shop.drop is not None and any(apart) and not all(apart):
+        rest = _rest(visits, total, np.array(apart))
+        others = monitor(np.empty((steps, 0)), rest, (), watched)
+        again = _judge(panel, events, books, others, 0, None, total, level, seed)
+        shop = again if again.drop is None else replace(shop, flagged=again.flagged)
+    rows.append(shop)
     return Watching(panel.last, to_date(panel.dates[start]), float(np.exp(level)), LASTING_PER_YEAR, tuple(rows))
+
+
+def _is_logged(events: Sequence[Event], channel: str | None, since: date) -> bool:
+    """Whether `events` tells of a shift of this one channel that reaches into the watched days."""
+    named = [event for event in events if event.channel is not None and event.channel == channel]
+    return any(event.kind in SAID and event.end >= since for event in named)
+
+
+def _rest(visits: FloatArray, total: FloatArray, apart: NDArray[np.bool_]) -> FloatArray:
+    """Visits of the shop without those of some channels, shape [step]; nan where these are all that is measured."""
+    rest = np.maximum(total - np.nan_to_num(visits[:, apart]).sum(axis=1), 0.0)
+    return np.where(np.isfinite(visits[:, ~apart]).any(axis=1), rest, np.nan)
 
 
 def _judge(

@@ -9,6 +9,7 @@ from typing import Any  # padding serves arrays of numbers and of flags alike
 import numpy as np
 from numpy.typing import NDArray
 
+from rechannel.evidence.channel import FEWEST_TRAINING_DAYS, innovation_guess
 from rechannel.evidence.design import (
     DISTURBING,
     EVENT_SD,
@@ -17,8 +18,8 @@ from rechannel.evidence.design import (
     build_design,
     is_lasting,
 )
-from rechannel.evidence.joint import FEWEST_TRAINING_DAYS, innovation_guess
-from rechannel.evidence.series import fit_series, scout_grid
+from rechannel.evidence.grid import scout_grid
+from rechannel.evidence.series import fit_series
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import DateArray, to_date
 from rechannel.vocabulary.channel import ALL_MARKETS, Cadence

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rechannel.evidence.channel import ChannelSeries, fit_channel
 from rechannel.evidence.design import Design
-from rechannel.evidence.joint import ChannelSeries, JointSums, WindowSums, fit_channel, joint_sums, window_sums
+from rechannel.evidence.joint import JointSums, WindowSums, joint_sums, window_sums
 from rechannel.vocabulary.channel import Metric
 from rechannel.vocabulary.estimate import FloatArray
 
@@ -116,7 +117,7 @@ def fit_yield(
         values = np.where(best.measured, (best.got + usual * spare) / (best.came + spare), np.nan)
     weekly = best.design
     first = (before - best.offset) // best.size
-    series = fit_channel(metric, channel, values, weekly, first, is_log=is_log)
+    series = fit_channel(metric, channel, values, weekly, first, is_log=is_log, most_breaks=0)
     return YieldSeries(series, best.offset, before, best.size)
 
 
@@ -153,5 +154,5 @@ def _blocks(amounts: FloatArray, visits: FloatArray, design: Design, before: int
     measured = (counted >= min(FEWEST_DAYS * max(size // 7, 1), size)) & (came > 0)
     days = np.maximum(np.bincount(place, minlength=blocks), 1)
     columns = np.column_stack([np.bincount(place, column, blocks) / days for column in design.columns.T])
-    weekly = Design(columns, design.prior_sd, design.instance, np.ones(blocks, dtype=bool), {})
+    weekly = Design(columns, design.prior_sd, design.instance, np.ones(blocks, dtype=bool), {}, design.step * size)
     return _Blocks(size, offset, got, came, measured, weekly)

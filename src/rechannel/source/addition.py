@@ -212,6 +212,10 @@ def _merged(table: TableName, old: pa.Table | None, new: pa.Table) -> tuple[pa.T
         return new, new.num_rows, []
     names = [name for name in TABLES[table].names if name in old.column_names or name in new.column_names]
     keys = [name for name in TABLES[table].key if name in names]
+    ties = [named(name) for name in TABLES[table].ties if name in names]
+    # The rows of one key stand for those that were there, the first for the first.
+    order = f"PARTITION BY {', '.join(named(key) for key in keys)} ORDER BY {', '.join(ties)}"
+    place = f"row_number() OVER ({order})" if ties else "1"
     with locked_engine() as connection:
         for label, relation in (("old", old), ("new", new)):
             full = relation
@@ -220,8 +224,11 @@ def _merged(table: TableName, old: pa.Table | None, new: pa.Table) -> tuple[pa.T
                     kind = (old if name in old.column_names else new).schema.field(name).type
                     full = full.append_column(name, pa.nulls(relation.num_rows, kind))
             connection.register(f"{label}_given", full.select(names))
-            connection.execute(f"CREATE TABLE {label}_rows AS SELECT *, row_number() OVER () AS n FROM {label}_given")
-        same = " AND ".join(f"o.{named(key)} IS NOT DISTINCT FROM n.{named(key)}" for key in keys)
+            connection.execute(
+                f"CREATE TABLE {label}_rows AS SELECT *, row_number() OVER () AS n, {place} AS place FROM {label}_given"
+            )
+        key = " AND ".join(f"o.{named(key)} IS NOT DISTINCT FROM n.{named(key)}" for key in keys)
+        same = f"{key} AND o.place = n.place"
         rest = [name for name in names if name not in keys]
         # A file that lacks a column, or leaves a cell blank, says nothing about it: the old value stays.
         stated = [name for name in rest if name in new.column_names]
@@ -241,7 +248,7 @@ def _merged(table: TableName, old: pa.Table | None, new: pa.Table) -> tuple[pa.T
         )
         merged = connection.sql(
             f"""SELECT {", ".join(named(name) for name in names)} FROM (
-                SELECT {kept}, 0 AS part, o.n AS n FROM old_rows o ANTI JOIN new_rows n ON {same}
+                SELECT {kept}, 0 AS part, o.n AS n FROM old_rows o ANTI JOIN new_rows n ON {key}
                 UNION ALL
                 SELECT {taken}, 1 AS part, n.n AS n FROM new_rows n LEFT JOIN old_rows o ON {same}
             ) ORDER BY part, n"""

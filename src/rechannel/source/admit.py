@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from rechannel.source.aliases import join_aliases
 from rechannel.source.cells import TYPED, type_cells
 from rechannel.source.checks import Rules, check_history, check_markets, check_rows
 from rechannel.source.contract import TABLES, TableName
@@ -140,8 +141,19 @@ def canonical_rows(
     if faults.refusals:
         return None
     with told(connection, "type", progress):
-        type_cells(connection, TABLES[table], mapping, rules.timezone, faults, separator=header.separator)
+        type_cells(
+            connection,
+            TABLES[table],
+            mapping,
+            rules.timezone,
+            faults,
+            separator=header.separator,
+            currency=rules.currency,
+        )
         drop_raw(connection)
+    if rules.channels and not faults.refusals and "channel" in mapping.positions:
+        keys = TABLES[table].key if table == "daily" else ()
+        join_aliases(connection, rules.channels, [key for key in keys if key in mapping.positions], faults)
     with told(connection, "check", progress):
         dropped = check_rows(connection, table, rules, faults, whole=whole and not faults.refusals)
     if faults.refused():

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from rechannel.source.cells import TYPED
 from rechannel.source.engine import named, quoted
@@ -60,6 +62,22 @@ def names_of(channels: Sequence[Channel]) -> dict[str, str]:
             meant = claimed[folded(meant)]
         found[name] = meant
     return found
+
+
+def with_known_names(relation: pa.Table, channels: Sequence[Channel]) -> tuple[pa.Table, dict[str, list[str]]]:
+    """A relation whose `channel` calls every channel by its id, and channel -> the names that were others."""
+    known = names_of(channels)
+    spelled = relation["channel"].combine_chunks().dictionary_encode()
+    names = spelled.dictionary.to_pylist()
+    meant = [known.get(folded(name), name) for name in names]
+    changed: dict[str, list[str]] = {}
+    for name, channel_id in zip(names, meant, strict=True):
+        if name != channel_id:
+            changed.setdefault(channel_id, []).append(name)
+    if not changed:
+        return relation, {}
+    column = pc.take(pa.array(meant, pa.string()), spelled.indices)
+    return relation.set_column(relation.schema.get_field_index("channel"), "channel", column), changed
 
 
 def join_aliases(

@@ -17,6 +17,11 @@ LARGE, MOST_RATIO = 50 << 20, 100
 _CHUNK = 1 << 20
 
 
+def is_litter(name: str) -> bool:
+    """Whether a file of this name is none of the user's: hidden, a lock of an open workbook, or a folder's settings."""
+    return name.startswith((".", "~$")) or name.lower() in ("thumbs.db", "desktop.ini")
+
+
 def is_archive(path: Path) -> bool:
     """Whether a file is a ZIP archive of files, and not a workbook, which is one too."""
     if not zipfile.is_zipfile(path):
@@ -33,7 +38,7 @@ def unpacked(path: Path, faults: FaultList) -> Iterator[tuple[Path, ...]]:
     size; encrypted and damaged members; names that leave the folder.
     """
     with TemporaryDirectory(prefix="rechannel-") as folder, zipfile.ZipFile(path) as book:
-        members = [one for one in book.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX/")]
+        members = [one for one in book.infolist() if not one.is_dir() and not _is_litter(one)]
         size = sum(one.file_size for one in members)
         if size > MOST_UNPACKED or (size > LARGE and size > MOST_RATIO * path.stat().st_size):
             faults.add("RC715", "refuse", size=f"{size >> 20:,}")
@@ -62,6 +67,12 @@ def unpacked(path: Path, faults: FaultList) -> Iterator[tuple[Path, ...]]:
                 break
             found.append(target)
         yield () if faults.refusals else tuple(found)
+
+
+def _is_litter(member: zipfile.ZipInfo) -> bool:
+    """Whether a member is what a system or an open spreadsheet leaves beside the files."""
+    name = PurePosixPath(member.filename.replace("\\", "/")).name
+    return member.filename.startswith("__MACOSX/") or is_litter(name)
 
 
 def _decoded(member: zipfile.ZipInfo) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rechannel.source.admit import Admitted, history_faults
+from rechannel.source.archive import is_litter
 from rechannel.source.caveats import channel_notes
 from rechannel.source.checks import Rules
 from rechannel.source.contract import TABLE_NAMES, TABLES, TableName
@@ -95,7 +96,7 @@ def files_of(given: Sequence[Path]) -> list[Path]:
     for path in given:
         if path.is_dir():
             inside = (one for one in path.rglob("*") if one.is_file())
-            found += sorted(one for one in inside if not one.name.startswith((".", "~$")))
+            found += sorted(one for one in inside if not is_litter(one.name))
         elif split_part(path)[0].is_file():
             found.append(path)
         else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
 from rechannel.source.contract import Column, Table
 from rechannel.source.engine import named, quoted
 from rechannel.source.faultlist import FaultList
-from rechannel.source.intake import TOTALS
+from rechannel.source.intake import TOTALS, bare_word
 from rechannel.source.mapping import HeaderMapping
 from rechannel.source.read import RAW
 from rechannel.source.values import (
@@ -35,6 +37,21 @@ TYPED = "typed"
 """DuckDB table: canonical columns with their types, and `line`."""
 
 _PLAIN_FORMS = ColumnForms()
+_YUAN = frozenset(("CNY", "TWD", "HKD", "MOP", "SGD"))
+_DOLLAR = frozenset(("USD", "HKD", "TWD", "SGD", "MOP", "AUD", "CAD", "NZD", "MXN", "CLP"))
+_CURRENCIES: Mapping[str, frozenset[str]] = {
+    **{code: frozenset({code}) for code in ("CNY", "USD", "HKD", "TWD", "EUR", "GBP", "JPY")},
+    **dict.fromkeys(("元", "圆", "圓"), _YUAN),
+    **dict.fromkeys("¥￥", _YUAN | {"JPY"}),
+    "RMB": frozenset({"CNY"}),
+    "$": _DOLLAR,
+    "US$": frozenset({"USD"}),
+    "HK$": frozenset({"HKD"}),
+    "NT$": frozenset({"TWD"}),
+    "€": frozenset({"EUR"}),
+    "£": frozenset({"GBP"}),
+}
+"""Which currencies a sign or word may mean."""
 _ONE_CURRENCY = {
     "￥": "¥",
     "元": "¥",
@@ -58,6 +75,7 @@ def type_cells(
     faults: FaultList,
     *,
     separator: str = ",",
+    currency: str = "",
 ) -> None:
     """Make `typed` from `raw`; every cell that cannot be read is a fault with its line.
 
@@ -68,6 +86,8 @@ def type_cells(
     ----------
     separator
         What separated the fields of the file; beside `;` a number such as 1,234 may be a decimal.
+    currency
+        Currency of the case; signs of another one are refused. Empty = not compared.
     """
     present = [column for column in table.columns if column.name in mapping.positions]
     stray = _stray_rows(connection, table, present, mapping, faults)
@@ -82,7 +102,7 @@ def type_cells(
                 _say_wide(connection, text, printed, faults)
         cell = cell_sql(column, text, timezone, forms)
         if column.name in odd:
-            _cell_faults(connection, column, printed, text, cell, stray, faults)
+            _cell_faults(connection, column, printed, text, cell, stray, currency, faults)
         selected.append(f"{cell.value if column.name in odd else cell.quick} AS {named(column.name)}")
         if column.name in blank and (column.required or (table.name == "daily" and column.name == "market")):
             excused = _whole_shop_rows(table, column, mapping)
@@ -117,6 +137,11 @@ def _counts(
     )
 
 
+def _word_sql(text: str) -> str:
+    """`bare_word` as SQL."""
+    return f"regexp_replace(lower({text}), '[\\s\\x{{3000}}:：]', '', 'g')"
+
+
 def _stray_rows(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
@@ -132,12 +157,15 @@ def _stray_rows(
         f"c{mapping.positions[column.name]}" for column in present if column.type in ("date", "time") and column.key
     ]
     if table.name in ("daily", "touches", "slots") and dates:
-        found = " OR ".join(f"lower({key}) IN ({words})" for key in keys)
+        found = " OR ".join(f"{_word_sql(key)} IN ({words})" for key in keys)
         no_date = f"({dates[0]} IS NULL OR NOT regexp_matches({dates[0]}, '[0-9]'))"
+        listed = ", ".join(["line", *keys])
+        # Few rows have no date: only those are compared with words.
         for line, *cells in connection.execute(
-            f"SELECT line, {', '.join(keys)} FROM {RAW} WHERE {no_date} AND ({found}) ORDER BY line LIMIT {MOST_FAULTS}"
+            f"""WITH undated AS MATERIALIZED (SELECT {listed} FROM {RAW} WHERE {no_date})
+            SELECT {listed} FROM undated WHERE {found} ORDER BY line LIMIT {MOST_FAULTS}"""
         ).fetchall():
-            word = next(str(cell) for cell in cells if cell is not None and str(cell).lower() in TOTALS)
+            word = next(str(cell) for cell in cells if cell is not None and bare_word(str(cell)) in TOTALS)
             faults.add("RC115", "refuse", line=int(line), word=word)
             lines.append(int(line))
     numbers = [f"c{mapping.positions[c.name]}" for c in present if c.type in ("count", "amount", "number", "share")]
@@ -213,6 +241,7 @@ def _cell_faults(
     text: str,
     cell: CellSql,
     stray: str,
+    currency: str,
     faults: FaultList,
 ) -> None:
     """One fault per refused cell (to a hundred); one per kind of odd but readable cell."""
@@ -226,7 +255,7 @@ def _cell_faults(
         FROM odd_cells GROUP BY code ORDER BY code"""
     ).fetchall()
     money = {"RC152", "RC153"} & {str(row[0]) for row in summary}
-    mixed = bool(money) and _mixed_currency(connection, printed, text, faults)
+    mixed = bool(money) and _other_currency(connection, printed, text, currency, faults)
     for found, count, first_line, first_cell, read in summary:
         if found == "RC152" and mixed:
             continue
@@ -261,8 +290,10 @@ def _shown(cell: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _mixed_currency(connection: duckdb.DuckDBPyConnection, printed: str, text: str, faults: FaultList) -> bool:
-    """Refuse a column with two currencies (￥ and ¥ and 元 are one)."""
+def _other_currency(
+    connection: duckdb.DuckDBPyConnection, printed: str, text: str, currency: str, faults: FaultList
+) -> bool:
+    """Refuse a column with two currencies (￥ and ¥ and 元 are one), or with another one than the case's."""
     rows = connection.execute(
         f"""SELECT upper(regexp_extract({text}, {quoted(MONEY_SIGN)}, 1)) AS sign, min(line) FROM {RAW}
         WHERE sign <> '' GROUP BY sign ORDER BY 2"""
@@ -270,10 +301,13 @@ def _mixed_currency(connection: duckdb.DuckDBPyConnection, printed: str, text: s
     signs: dict[str, int] = {}
     for sign, line in rows:
         signs.setdefault(_ONE_CURRENCY.get(str(sign), str(sign)), int(line))
-    if len(signs) < 2:
-        return False
-    faults.add("RC132", "refuse", line=list(signs.values())[1], column=printed, signs=" ".join(signs))
-    return True
+    if len(signs) > 1:
+        faults.add("RC132", "refuse", line=list(signs.values())[1], column=printed, signs=" ".join(signs))
+        return True
+    others = [(str(sign), int(line)) for sign, line in rows if currency not in {"", *_CURRENCIES[str(sign)]}]
+    for sign, line in others[:1]:
+        faults.add("RC740", "refuse", line=line, column=printed, found=sign, wanted=currency)
+    return bool(others)
 
 
 def _whole_shop_rows(table: Table, column: Column, mapping: HeaderMapping) -> str:

@@ -31,8 +31,8 @@ def rule_sql(rule: str, given: Mapping[str, str]) -> str:
         the referrer; `wechat_scene`: the kind of the scene code, where the tags win over the scene; `wechat_source`:
         the name of the source key.
     given
-        What the export has of `source`, `medium`, `campaign`, `referrer`, `referrer_medium`, `scene`, `key` and
-        `group` -> its SQL.
+        What the export has of `source`, `medium`, `campaign`, `click_id`, `referrer`, `referrer_medium`, `scene`,
+        `key` and `group` -> its SQL.
 
     Examples
     --------
@@ -156,6 +156,8 @@ def _ga4(given: Mapping[str, str]) -> str:
     assert isinstance(groups, list)
     assert isinstance(fallback, dict)
     words = {name: f"coalesce(lower({given[name]}), '')" if name in given else "''" for name in _DIMENSIONS}
+    if "click_id" in given:
+        words |= _with_click(words, given["click_id"], rules)
     if "referrer" in given or "referrer_medium" in given:
         words |= _with_referrer(words, given, rules)
 
@@ -184,6 +186,16 @@ def _ga4(given: Mapping[str, str]) -> str:
     by_kind = f"CASE {cases} ELSE {quoted(fallback['name'])} END"
     by_rule = f"list_transform([CASE {kinds} END], lambda kind: {by_kind})[1]"
     return f"coalesce({given['group']}, {by_rule})" if "group" in given else by_rule
+
+
+def _with_click(words: Mapping[str, str], click_id: str, rules: Mapping[str, object]) -> dict[str, str]:
+    """Source and medium of a link to which Google added an id of the click: those of an advertisement, tags or not."""
+    tags = rules["click"]
+    assert isinstance(tags, dict)
+    return {
+        name: f"CASE WHEN nullif({click_id}, '') IS NOT NULL THEN {quoted(str(tag))} ELSE {words[name]} END"
+        for name, tag in tags.items()
+    }
 
 
 def _with_referrer(words: Mapping[str, str], given: Mapping[str, str], rules: Mapping[str, object]) -> dict[str, str]:

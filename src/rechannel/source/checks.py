@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from rechannel.source.cells import TYPED
 from rechannel.source.contract import FEWEST_DAYS, FEWEST_WEEKS, TABLES, Table, TableName
 from rechannel.source.engine import named, quoted
 from rechannel.source.faultlist import FaultList
-from rechannel.vocabulary.channel import ALL_MARKETS, WHOLE_SHOP, Cadence, folded
+from rechannel.vocabulary.channel import ALL_MARKETS, WHOLE_SHOP, Cadence, Channel, folded
 from rechannel.vocabulary.errors import MOST_FAULTS
 
 SLIP = 100
@@ -23,6 +24,16 @@ SMALLEST_SLIP_BASE = 10
 BOT_SHARE = 0.2
 BOT_ROWS = 100
 GAPS_NAMED = 20
+FEWEST_SUMMED = 3
+"""A sum and at least two parts."""
+_SUM_WORDS = re.compile("[合总小]计(?![算划])|[合總小]計(?![算劃])")
+_SUM_NAMES = frozenset(
+    (
+        *("total", "totals", "grandtotal", "subtotal", "allchannels", "全店", "全部", "全渠道", "全部渠道", "所有渠道"),
+        *("汇总", "整体", "总体", "彙總", "整體", "總體"),
+    )
+)
+"""What the sum of all channels is called, folded."""
 _NAME_COLUMNS = ("channel", "market", "firm", "slot", "occupant", "host", "tenant", "lever", "entity")
 _HOSTILE = r"^[=+\-@\t\r]|[<>]|[\x00-\x1f\x7f]"
 
@@ -40,13 +51,16 @@ class Rules:
     timezone
         IANA name; naive times are in it.
     currency
-        Currency of the case; exports that state another are refused. Empty = not compared.
+        Currency of the case; files that state another are refused. Empty = not compared.
+    channels
+        Channels with other names under which files mention them.
     """
 
     today: date
     cadence: Cadence = "daily"
     timezone: str = "Asia/Shanghai"
     currency: str = ""
+    channels: tuple[Channel, ...] = ()
 
 
 def check_rows(
@@ -159,33 +173,42 @@ def _periods(connection: duckdb.DuckDBPyConnection, present: list[str], faults: 
 
 
 def _duplicates(connection: duckdb.DuckDBPyConnection, table: Table, present: list[str], faults: FaultList) -> int:
-    """Refuse one key with two contents; drop and name exact repeats."""
+    """Refuse one key with two contents; drop and name exact repeats. Ties of a log are two rows, and said."""
     keys = [named(key) for key in table.key if key in present]
     if not keys:
         return 0
     parts = ", ".join(keys)
+    ties = [named(name) for name in table.ties if name in present]
+    row = ", ".join([*keys, *ties])
     unread = [f"{named(c.name)} IS NOT NULL" for c in table.columns if c.key and c.required and c.name in present]
     judged = " AND ".join(unread) or "true"
     content = f"struct_pack({', '.join(f'{named(name)} := {named(name)}' for name in present)})"
     connection.execute(
         f"""CREATE OR REPLACE TABLE repeated AS
-        SELECT line, first, content IS NOT DISTINCT FROM first_content AS same FROM (
-            SELECT line, {content} AS content, min(line) OVER (PARTITION BY {parts}) AS first,
-                first_value({content}) OVER (PARTITION BY {parts} ORDER BY line) AS first_content
-            FROM {TYPED} WHERE {judged} AND hash({parts}) IN (
-                SELECT hash({parts}) FROM {TYPED} GROUP BY 1 HAVING count(*) > 1)
-        ) WHERE line > first"""
+        SELECT line, min(line) OVER row AS first, content IS NOT DISTINCT FROM first_value(content) OVER row AS same,
+            hash({parts}) AS key
+        FROM (SELECT *, {content} AS content FROM {TYPED} WHERE {judged} AND hash({parts}) IN (
+            SELECT hash({parts}) FROM {TYPED} GROUP BY 1 HAVING count(*) > 1))
+        WINDOW row AS (PARTITION BY {row} ORDER BY line)"""
     )
+    repeats = "FROM repeated WHERE line > first"
     for line, first in _rows(
-        connection, f"SELECT line, first FROM repeated WHERE NOT same ORDER BY line LIMIT {MOST_FAULTS}"
+        connection, f"SELECT line, first {repeats} AND NOT same ORDER BY line LIMIT {MOST_FAULTS}"
     ):
         faults.add("RC136", "refuse", line=_line(line), first=str(first), key=", ".join(table.key))
-    lines = [_line(row[0]) for row in _rows(connection, "SELECT line FROM repeated WHERE same ORDER BY line")]
+    lines = [_line(row[0]) for row in _rows(connection, f"SELECT line {repeats} AND same ORDER BY line")]
     if lines:
         first = _line(_rows(connection, f"SELECT first FROM repeated WHERE line = {lines[0]}")[0][0])
         shown = ", ".join(str(line) for line in lines[:20]) + (" ..." if len(lines) > 20 else "")
         faults.add("RC150", "warning", line=lines[0], first=str(first), count=f"{len(lines):,}", lines=shown)
-        connection.execute(f"DELETE FROM {TYPED} WHERE line IN (SELECT line FROM repeated WHERE same)")
+        connection.execute(f"DELETE FROM {TYPED} WHERE line IN (SELECT line {repeats} AND same)")
+    if ties:
+        tied = (
+            "SELECT count(*) AS n, min(line) AS line FROM repeated WHERE line = first GROUP BY key HAVING count(*) > 1"
+        )
+        count, at = connection.execute(f"SELECT sum(n), min(line) FROM ({tied})").fetchall()[0]
+        if count:
+            faults.add("RC185", "note", line=int(at), column="value", count=f"{count:,}")
     connection.execute("DROP TABLE repeated")
     return len(lines)
 
@@ -219,8 +242,36 @@ def check_markets(connection: duckdb.DuckDBPyConnection, present: list[str], fau
         faults.add("RC135", "refuse", line=_line(line), column="market", date=str(day), channel=str(channel))
 
 
+def _sums(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:
+    """The sum of the channels is no channel: refused by its name, warned of by its figures."""
+    if "channel" not in present:
+        return
+    rows = _rows(connection, f"SELECT channel, min(line), count(*) FROM {TYPED} GROUP BY channel ORDER BY 2")
+    named_so = [(str(name), _line(line), count) for name, line, count in rows if _is_sum(str(name))]
+    for name, line, count in named_so:
+        faults.add("RC187", "refuse", line=line, column="channel", name=name, count=f"{count:,}")
+    if named_so or "visits" not in present or len(rows) < FEWEST_SUMMED:
+        return
+    place = "date, market" if "market" in present else "date"
+    for label, at in _rows(
+        connection,
+        f"""SELECT channel, min(line) FROM (SELECT channel, line, visits,
+                sum(visits) OVER day AS whole, count(visits) OVER day AS parts
+            FROM {TYPED} WHERE channel <> {quoted(WHOLE_SHOP)} WINDOW day AS (PARTITION BY {place}))
+        GROUP BY channel HAVING min(parts) >= {FEWEST_SUMMED} AND max(visits) > 0
+            AND bool_and(abs(2 * visits - whole) < 0.5) AND count(*) >= {FEWEST_DAYS} ORDER BY 2""",
+    ):
+        faults.add("RC188", "warning", line=_line(at), column="channel", name=str(label))
+
+
+def _is_sum(name: str) -> bool:
+    """Whether a channel is called a sum; `total` itself is what a shop knows for all channels together."""
+    return name != WHOLE_SHOP and (folded(name) in _SUM_NAMES or _SUM_WORDS.search(name) is not None)
+
+
 def _check_daily(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:
     check_markets(connection, present, faults)
+    _sums(connection, present, faults)
     for column in ("visits", "new_customers", "orders", "volume"):
         if column in present:
             _odd(connection, f"{column} <> round({column})", "RC155", column, faults, column)
@@ -360,8 +411,21 @@ def _check_rivals(connection: duckdb.DuckDBPyConnection, _: list[str], faults: F
         faults.add("RC131", "refuse", line=_line(line), column="value", value=str(value), nearest="")
 
 
+def _check_events(connection: duckdb.DuckDBPyConnection, present: list[str], faults: FaultList) -> None:
+    """An event on the sum of the channels is one on all of them."""
+    if "channel" not in present:
+        return
+    rows = _rows(connection, f"SELECT DISTINCT channel FROM {TYPED} WHERE channel IS NOT NULL ORDER BY 1")
+    sums = [str(name) for (name,) in rows if _is_sum(str(name))]
+    if sums:
+        listed = ", ".join(map(quoted, sums))
+        connection.execute(f"UPDATE {TYPED} SET channel = {quoted(ALL_MARKETS)} WHERE channel IN ({listed})")
+        faults.add("RC702", "note", column="channel", names=", ".join(sums), channel=ALL_MARKETS)
+
+
 _BY_TABLE: Mapping[TableName, Callable[[duckdb.DuckDBPyConnection, list[str], FaultList], None]] = {
     "daily": _check_daily,
     "touches": _check_touches,
+    "events": _check_events,
     "rivals": _check_rivals,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from rechannel.vocabulary.channel import EVENT_KINDS
@@ -51,6 +51,8 @@ class Column:
         A negative value is refused.
     absent
         What is said when the column is missing.
+    words
+        Other words that mean an allowed one.
     """
 
     name: str
@@ -61,16 +63,28 @@ class Column:
     allowed: tuple[str, ...] = ()
     nonnegative: bool = False
     absent: Literal["", "note", "warning"] = ""
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One canonical table: its columns, and whether its dates may lie in the future."""
+    """One canonical table.
+
+    Attributes
+    ----------
+    name, doc, columns
+        What it is called, what it holds, and its columns in canonical order.
+    may_be_future
+        Whether its dates may lie in the future.
+    ties
+        Columns that tell apart rows of one key; empty = one row per key.
+    """
 
     name: TableName
     doc: str
     columns: tuple[Column, ...]
     may_be_future: bool = True
+    ties: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,8 +104,10 @@ class Table:
         raise KeyError(name)
 
 
-def _key(name: str, kind: ColumnType, doc: str, allowed: tuple[str, ...] = ()) -> Column:
-    return Column(name, kind, doc, required=True, key=True, allowed=allowed)
+def _key(
+    name: str, kind: ColumnType, doc: str, allowed: tuple[str, ...] = (), words: Mapping[str, str] | None = None
+) -> Column:
+    return Column(name, kind, doc, required=True, key=True, allowed=allowed, words=words or {})
 
 
 def _optional_key(name: str, doc: str, kind: ColumnType = "text") -> Column:
@@ -102,6 +118,21 @@ def _text(name: str, doc: str, *, required: bool = False) -> Column:
     return Column(name, "text", doc, required=required)
 
 
+TOUCH_WORDS = {"访问": "visit", "訪問": "visit", "订单": "order", "訂單": "order", "下单": "order", "支付": "order"}
+EVENT_WORDS = {
+    **dict.fromkeys(("节假日", "节日", "假期", "節假日", "節日"), "holiday"),
+    **dict.fromkeys(("大促", "促销", "促銷"), "promo"),
+    **dict.fromkeys(("故障", "宕机", "當機"), "outage"),
+    **dict.fromkeys(("关闭", "下线", "關閉", "下線"), "closure"),
+    **dict.fromkeys(("降权", "降级", "降權", "降級"), "demotion"),
+    **dict.fromkeys(("上线", "开通", "上線", "開通"), "opening"),
+    **dict.fromkeys(("迁移", "遷移"), "move"),
+    "公告": "announcement",
+    **dict.fromkeys(("口径变化", "口徑變化"), "measurement_break"),
+    **dict.fromkeys(("测试", "实验", "測試", "實驗"), "test"),
+    **dict.fromkeys(("调价", "調價"), "price"),
+    "其他": "other",
+}
 RIVAL_METRICS = ("share", "visits", "gmv", "active_customers")
 LEVER_KINDS = ("conversion", "retention", "content")
 DEAL_FIELDS = ("traffic", "ads", "membership", "data", "cloud", "supply_chain", "content")
@@ -138,10 +169,11 @@ TABLES: Mapping[TableName, Table] = {
                 _key("customer", "text", "customer id; hashed when stored"),
                 _key("time", "time", "moment of the touch"),
                 _key("channel", "text", "channel of the touch"),
-                _key("event", "enum", "visit or order", ("visit", "order")),
+                _key("event", "enum", "visit or order", ("visit", "order"), TOUCH_WORDS),
                 Column("value", "amount", "order value, case currency"),
             ),
             may_be_future=False,
+            ties=("value",),
         ),
         Table(
             "events",
@@ -149,7 +181,7 @@ TABLES: Mapping[TableName, Table] = {
             (
                 _key("start", "date", "first day"),
                 _key("end", "date", "last day, inclusive"),
-                _key("kind", "enum", "what happened", EVENT_KINDS),
+                _key("kind", "enum", "what happened", EVENT_KINDS, EVENT_WORDS),
                 _optional_key("channel", "channel; empty = all"),
                 _optional_key("market", "market; empty = all"),
                 Column("severity", "share", "share of prominence taken away, 0..1"),

@@ -42,7 +42,7 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
     CaseError
         RC216: the private folder cannot be made, or has no room for what exceeds the memory limit.
     KeyboardInterrupt
-        Ctrl-C during a query, of which DuckDB makes another error.
+        Ctrl-C while the engine was in use; DuckDB makes other errors of it.
     """
     try:
         scratch = Path(tempfile.mkdtemp(prefix="rechannel-")).resolve()
@@ -68,8 +68,15 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
             connection.execute(f"SET allowed_directories = [{quoted(str(scratch))}]")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
-            with _stopped_by_ctrl_c(connection):
-                yield connection
+            with _stopped_by_ctrl_c(connection) as heard:
+                try:
+                    yield connection
+                except Exception as error:
+                    if heard.is_set():
+                        raise KeyboardInterrupt from error
+                    raise
+                if heard.is_set():  # somebody took the stopped query for a file that cannot be read
+                    raise KeyboardInterrupt
         finally:
             connection.close()
     except RuntimeError as error:
@@ -83,20 +90,25 @@ def locked_engine(files: Sequence[Path] = (), memory_mb: int = MEMORY_MB) -> Ite
 
 
 @contextmanager
-def _stopped_by_ctrl_c(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Ctrl-C stops a running query at once; left alone, the engine first ends what its threads have begun."""
+def _stopped_by_ctrl_c(connection: duckdb.DuckDBPyConnection) -> Iterator[threading.Event]:
+    """Ctrl-C stops a running query at once; left alone, the engine first ends what its threads have begun.
+
+    The event is set once Ctrl-C was heard.
+    """
+    heard = threading.Event()
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield  # only the main thread hears of Ctrl-C, and a process that ignores it goes on ignoring it
+        yield heard  # only the main thread hears of Ctrl-C, and a process that ignores it goes on ignoring it
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
+        heard.set()
         connection.interrupt()
         before(number, frame)
 
     signal.signal(signal.SIGINT, stop)
     try:
-        yield
+        yield heard
     finally:
         signal.signal(signal.SIGINT, before)
 

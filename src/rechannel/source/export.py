@@ -41,7 +41,7 @@ Reason = Literal[
 
 ORDER_FIELDS = ("order_id", "time", "value", "refunded", "customer")
 EVENT_FIELDS = ("customer", "time", "event", "session", "order_id", "value", "orders")
-SOURCE_FIELDS = ("source", "medium", "campaign", "referrer", "referrer_medium", "scene", "key", "group")
+SOURCE_FIELDS = ("source", "medium", "campaign", "click_id", "referrer", "referrer_medium", "scene", "key", "group")
 """What a rule of channels reads."""
 DATE_FIELDS = ("day_number", "last_day")
 """Number of the day, counted from 0 at the first day that the title states; last day that a row covers."""
@@ -127,6 +127,8 @@ class Export:
         Names of events that are a visit and an order.
     unverified
         Headers that were not seen in a public copy of the export.
+    source
+        Where its header is shown or described.
     """
 
     product: str
@@ -159,6 +161,7 @@ class Export:
     visit_events: tuple[str, ...] = ()
     order_events: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
+    source: str = ""
     own: str = ""
 
     @property

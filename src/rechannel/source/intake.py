@@ -19,8 +19,11 @@ LOADED = "loaded"
 """DuckDB table behind it."""
 BLANKS = " \t\n\r\xa0\u3000\ufeff"
 """Characters that are trimmed from both ends of a cell."""
-TOTALS = ("合计", "总计", "小计", "合計", "總計", "小計", "total", "totals", "grand total", "subtotal", "sum")
-"""What a total row is called, in lower case."""
+TOTALS = (
+    *("合计", "总计", "小计", "汇总", "合計", "總計", "小計", "彙總", "平均", "平均值", "均值"),
+    *("total", "totals", "grandtotal", "subtotal", "sum", "average", "mean"),
+)
+"""What a row of totals or averages is called, as `bare_word` writes it."""
 _BLANK = " || ".join(f"chr({ord(letter)})" for letter in BLANKS)
 _EDGE = "[ \\t\\n\\r\\x{a0}\\x{3000}\\x{feff}]"
 _BATCH = 20_000
@@ -198,9 +201,14 @@ def take_records(
     return replace(chosen, others=others)
 
 
+def bare_word(cell: str) -> str:
+    """A cell as the names of total rows are compared: lower case, without blanks and colons."""
+    return "".join(letter for letter in cell.lower() if not letter.isspace() and letter not in ":：")
+
+
 def _with_label_in_front(row: Record, width: int) -> Record:
     """A total row that carries its label behind the last column, with the label on its first blank cell."""
-    label = row.cells[-1].lower() if len(row.cells) == width + 1 else ""
+    label = bare_word(row.cells[-1]) if len(row.cells) == width + 1 else ""
     if label not in TOTALS or "" not in row.cells:
         return row
     place = row.cells.index("")

@@ -67,7 +67,8 @@ class JoinedPanel:
 def stack(table: TableName, pieces: Sequence[Piece], faults: FaultList) -> tuple[pa.Table, int]:
     """The rows of several files of one kind; equal rows once, one key with two contents refused with both files.
 
-    Where files hold parts (`adds_files`), the rows of one key are added.
+    Of a key that may hold several rows (`ties`), a later file may state no row that the first one does not. Where files
+    hold parts (`adds_files`), the rows of one key are added.
 
     Returns
     -------
@@ -93,14 +94,17 @@ def stack(table: TableName, pieces: Sequence[Piece], faults: FaultList) -> tuple
         connection.register("given", whole)
         connection.execute("CREATE TABLE stacked AS SELECT *, row_number() OVER () AS n FROM given")
         parts = ", ".join(named(key) for key in keys)
+        whole_row = ", ".join([parts, *(named(name) for name in TABLES[table].ties if name in names)])
         content = f"struct_pack({', '.join(f'{named(name)} := {named(name)}' for name in names)})"
         connection.execute(
-            f"""CREATE TABLE repeated AS SELECT n, file, first_file, label, content IS NOT DISTINCT FROM first AS same
-            FROM (SELECT n, file, {content} AS content, first_value({content}) OVER key AS first,
-                first_value(file) OVER key AS first_file, row_number() OVER key AS place,
-                concat_ws(' ', {", ".join(f"CAST({named(key)} AS VARCHAR)" for key in keys)}) AS label
-                FROM stacked WINDOW key AS (PARTITION BY {parts} ORDER BY n))
-            WHERE place > 1 AND file <> first_file"""
+            f"""CREATE TABLE repeated AS SELECT n, file, first_file, label, same FROM (
+                SELECT n, file, first_value(file) OVER key AS first_file,
+                    file <> first_value(file) OVER whole
+                        AND content IS NOT DISTINCT FROM first_value(content) OVER whole AS same,
+                    concat_ws(' ', {", ".join(f"CAST({named(key)} AS VARCHAR)" for key in keys)}) AS label
+                FROM (SELECT *, {content} AS content FROM stacked)
+                WINDOW key AS (PARTITION BY {parts} ORDER BY n), whole AS (PARTITION BY {whole_row} ORDER BY n))
+            WHERE file <> first_file"""
         )
         for file, first, label, count in connection.execute(
             f"""SELECT file, first_file, min(label), count(*) FROM repeated WHERE NOT same

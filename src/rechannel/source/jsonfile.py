@@ -15,6 +15,7 @@ from rechannel.source.intake import LOADED, RAW, Header, RawTable, drop_raw
 
 MOST_BYTES = 256 << 20
 """A single JSON document is held in memory; larger exports come as one object per line."""
+_LINES = (".jsonl", ".ndjson")
 _WRAPPERS = ("list", "item_list", "data", "rows", "records", "result", "results")
 """Keys under which interfaces put their rows; what stands beside them belongs to every row."""
 
@@ -73,11 +74,11 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _is_lines(path: Path) -> bool:
-    """Whether every line is an object of its own: the first one ends on its line and another follows."""
+    """Whether every line is an object: the first ends on its line, and another follows or its name says so."""
     with path.open("rb") as stream:
         first = stream.readline(1 << 24).lstrip(b"\xef\xbb\xbf").strip()
         rest = stream.read(1 << 16).strip()
-    if not first.startswith(b"{") or not rest.startswith(b"{"):
+    if not first.startswith(b"{") or not (rest.startswith(b"{") or (not rest and path.suffix.lower() in _LINES)):
         return False
     try:
         json.loads(first)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -200,7 +200,8 @@ def _canonical(
     faults: FaultList,
 ) -> Taken:
     """A file that is a canonical table, under canonical names or usual ones."""
-    made = canonical_rows(connection, header, table, reading.rules, faults, whole=False, salt=reading.salt)
+    rules = replace(reading.rules, channels=tuple(reading.channels))
+    made = canonical_rows(connection, header, table, rules, faults, whole=False, salt=reading.salt)
     label = f"table {table}"
     if made is None:
         return Taken(ReadFile(file, label), (), None, faults)

@@ -181,6 +181,7 @@ class _Reader:
             visit_events=self.texts(row.get("visit_events", []), f"{place}.visit_events"),
             order_events=self.texts(row.get("order_events", []), f"{place}.order_events"),
             unverified=self.texts(row.get("unverified", []), f"{place}.unverified"),
+            source=self.text(row, "source", place, ""),
         )
         if not made.needs:
             raise self.wrong(f"{place}.needs", [])

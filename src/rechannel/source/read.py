@@ -28,6 +28,21 @@ __all__ = ["RAW", "Header", "file_sha256", "load_raw", "split_part"]
 
 _CHUNK = 1 << 20
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_BINARY = {
+    b"\x1f\x8b": "gzip",
+    b"SQLite format 3": "SQLite",
+    b"Rar!\x1a\x07": "RAR",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh91AY": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"ARROW1": "Arrow / Feather",
+    b"Obj\x01": "Avro",
+    b"%PDF": "PDF",
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+}
+"""First bytes of what is no text."""
 _JSON = (".json", ".jsonl", ".ndjson")
 _PARQUET_BATCH = 1 << 16
 _WORKBOOKS = (".xlsx", ".xlsm", ".xltx")
@@ -133,10 +148,8 @@ def _is_something_else(start: bytes, path: Path, faults: FaultList) -> bool:
             faults.add("RC144", "refuse")
         else:
             faults.add("RC105", "refuse", kind="XLS (Excel 97-2003)")
-    elif start[:2] == b"\x1f\x8b":
-        faults.add("RC105", "refuse", kind="gzip")
-    elif start.startswith(b"SQLite format 3"):
-        faults.add("RC105", "refuse", kind="SQLite")
+    elif kind := next((kind for mark, kind in _BINARY.items() if start.startswith(mark)), ""):
+        faults.add("RC105", "refuse", kind=kind)
     elif page.startswith((b"{", b"[{")):
         faults.add("RC105", "refuse", kind="JSON")
     elif page.startswith((b"<!doctype", b"<html", b"<table", b"<?xml")):

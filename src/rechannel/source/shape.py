@@ -291,8 +291,7 @@ class _Shaper:
         if self.faults.refused():
             return None
         self._check_zone(placed)
-        separator = self.header.separator
-        type_cells(self.connection, sheet, placed, self.rules.timezone, self.faults, separator=separator)
+        self._type(sheet, placed)
         if self.faults.refused():
             return None
         if "channel" in placed.positions:
@@ -300,6 +299,19 @@ class _Shaper:
         if export.grain == "orders":
             return order_log(self.connection, export)
         return event_log(self.connection, export, self.salt, self.faults)
+
+    def _type(self, table: Table, placed: HeaderMapping) -> None:
+        """Make `typed` of the placed columns."""
+        separator, rules = self.header.separator, self.rules
+        type_cells(
+            self.connection,
+            table,
+            placed,
+            rules.timezone,
+            self.faults,
+            separator=separator,
+            currency=rules.currency,
+        )
 
     def _place(self, columns: Mapping[str, Sequence[str]], constants: Mapping[str, str], table: Table) -> HeaderMapping:
         """Make `raw` anew with one text column per canonical column that the file has."""
@@ -379,8 +391,7 @@ class _Shaper:
 
     def _typed(self, table: Table, mapping: HeaderMapping, measured: Sequence[str]) -> None:
         """Read the cells, join names, add parts, and check what is left."""
-        meant, separator = _as_exported(table, self.export), self.header.separator
-        type_cells(self.connection, meant, mapping, self.rules.timezone, self.faults, separator=separator)
+        self._type(_as_exported(table, self.export), mapping)
         if self.faults.refused():
             return
         if self.export.date_from == "moment":

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from rechannel.source import durable
 from rechannel.source.admit import Admitted, admit, history_faults
+from rechannel.source.aliases import with_known_names
 from rechannel.source.checks import Rules
 from rechannel.source.config import (
     FILE_NAME,
@@ -167,7 +168,8 @@ class CaseFolder:
     def rules(self, today: date | None = None) -> Rules:
         """What files of this case are held to."""
         config = self.config
-        return Rules(today or today_in(config.timezone), config.cadence, config.timezone, config.currency)
+        day = today or today_in(config.timezone)
+        return Rules(day, config.cadence, config.timezone, config.currency, config.channels)
 
     def runs(self) -> tuple[Path, ...]:
         """Complete runs, oldest first, by number and not by clock."""
@@ -317,7 +319,8 @@ def create_case(
     # The salt is made of the files themselves, so that the same files give the same case, byte for byte.
     first = tables.get("touches") or next(tables[table] for table in TABLE_NAMES if table in tables)
     salt = salt_of(sha256_of(first))
-    admitted = admit_all(tables, Rules(today or today_in(timezone), cadence, timezone), salt, bars=bars)
+    rules = Rules(today or today_in(timezone), cadence, timezone, currency, tuple(channels))
+    admitted = admit_all(tables, rules, salt, bars=bars)
     declared = CaseConfig(name, currency, timezone, cadence, {}, tuple(channels), assumptions or {}, margin, salt=salt)
     return store_case(folder, admitted, declared)
 
@@ -341,14 +344,27 @@ def store_case(folder: Path, admitted: Mapping[TableName, Admitted], declared: C
         RC201: the folder is not empty; RC206, RC210-RC212: the disk refuses.
     """
     check_free(folder)
+    daily = admitted["daily"].relation if "daily" in admitted else None
+    channels = _described(daily, declared.channels)
+    admitted = {table: _with_known_names(table, one, channels) for table, one in admitted.items()}
     names = {table: one.original[0] if len(one.original) == 1 else table for table, one in admitted.items()}
     faults = [fault for table in TABLE_NAMES if table in admitted for fault in admitted[table].faults]
     faults += between_tables({table: one.relation for table, one in admitted.items()}, names)
-    daily = admitted["daily"].relation if "daily" in admitted else None
-    config = replace(
-        declared, name=declared.name or folder.resolve().name, channels=_described(daily, declared.channels)
-    )
+    config = replace(declared, name=declared.name or folder.resolve().name, channels=channels)
     return CreatedCase(folder, _write_case(folder, admitted, config), tuple(faults))
+
+
+def _with_known_names(table: TableName, one: Admitted, channels: Sequence[Channel]) -> Admitted:
+    """A table beside `daily` that calls the channels as `daily` does."""
+    if table == "daily" or "channel" not in one.relation.column_names:
+        return one
+    relation, changed = with_known_names(one.relation, channels)
+    file = one.original[0] if len(one.original) == 1 else table
+    notes = [
+        Fault("RC702", "note", file, column="channel", args={"names": ", ".join(names), "channel": channel_id})
+        for channel_id, names in changed.items()
+    ]
+    return replace(one, relation=relation, faults=(*one.faults, *notes))
 
 
 def check_free(folder: Path) -> None:

@@ -9,13 +9,19 @@ from rechannel.source.engine import quoted
 
 EARLIEST_YEAR = 1990
 LARGEST_COUNT = 2**53
-"""Above it, not every whole number has a double of its own."""
+"""From here on, not every whole number has a double of its own."""
 LARGEST_AMOUNT = 1e18
 SIGNS = "¥￥$€£"
 _WIDE = "０１２３４５６７８９．，－＋％／：￥　"
 _NARROW = "0123456789.,-+%/:¥ "
-WIDE_DIGIT = "[０-９]"
+WIDE_DIGIT = "[０-９．，－＋％]"
+"""Full-width digits and the signs of numbers."""
 
+IDS = ("customer", "order_id", "session")
+"""Columns of ids: a spreadsheet shows a long one as 1.38E+10, and the ids of many customers become one."""
+_NO_ID = ("null", "none", "nan", "n/a", "na", "undefined", "\\n", "-", "--", "(not set)")
+"""What systems write where there is no id: read as one, it would be the busiest customer."""
+_ROUNDED_ID = r"\d(\.\d+)?[eE]\+\d{2}"
 _DIGITS = r"(\d+\.?\d*|\.\d+)"
 _THOUSANDS = r"(\d{1,3}(,\d{3})+(\.\d+)?)"
 _EITHER = rf"({_DIGITS}|{_THOUSANDS})"
@@ -26,7 +32,8 @@ _MONEY = rf"(-?\s*([{SIGNS}]|{_WORDS})\s*[+-]?\s*{_EITHER}|[+-]?{_EITHER}\s*(元
 _WAN = rf"-?\s*[{SIGNS}]?\s*[+-]?{_EITHER}\s*[万萬亿億]\s*元?"
 _PERCENT = rf"[+-]?{_EITHER}\s*%"
 _INFINITE = "[+-]?(inf(inity)?|∞)"
-_MISSING = ("n/a", "na", "null", "none", "nan", "-", "--", "—", "\\n", "#n/a", "无", "無", "暂无", "未知")
+_UNKNOWN = ("无", "無", "暂无", "暫無", "未知", "不适用", "不適用")
+_MISSING = ("n/a", "n.a.", "na", "null", "none", "nan", "#n/a", "-", "--", "–", "—", "/", "\\n", *_UNKNOWN)
 _ERRORS = ("#n/a", "#ref!", "#div/0!", "#value!", "#name?", "#num!", "#null!", "#spill!", "#calc!", "#getting_data")
 MONEY_SIGN = rf"(?i)({_WORDS}|[{SIGNS}元圆圓])"
 
@@ -107,7 +114,21 @@ class CellSql:
 
 
 REFUSED_CELLS = frozenset(
-    {"RC120", "RC121", "RC122", "RC123", "RC124", "RC125", "RC126", "RC128", "RC129", "RC130", "RC131", "RC140"}
+    {
+        "RC120",
+        "RC121",
+        "RC122",
+        "RC123",
+        "RC124",
+        "RC125",
+        "RC126",
+        "RC128",
+        "RC129",
+        "RC130",
+        "RC131",
+        "RC140",
+        "RC186",
+    }
 )
 """Codes of a cell that refuse the file; the rest warn."""
 
@@ -149,10 +170,20 @@ def _word(column: Column, text: str) -> CellSql:
     if column.allowed:
         known = f"({text}) IN ({_listed(column.allowed)})"
         code = f"CASE WHEN v NOT IN ({_listed(column.allowed)}) THEN 'RC129' END"
-        return CellSql(known, text, f"lower({text})", code)
-    error = f"lower({text}) IN ({_listed(_ERRORS)})"
-    code = f"CASE WHEN v IS NULL THEN '{'RC120' if column.required else 'RC151'}' END"
-    return CellSql(f"{text}[1] <> '#'", text, f"CASE WHEN NOT {error} THEN {text} END", code)
+        meant = " ".join(f"WHEN {quoted(word)} THEN {quoted(one)}" for word, one in column.words.items())
+        value = f"CASE {text} {meant} ELSE lower({text}) END" if meant else f"lower({text})"
+        return CellSql(known, text, value, code)
+    missing_ids = _NO_ID if column.name in IDS else ()
+    error = f"lower({text}) IN ({_listed((*_ERRORS, *missing_ids))})"
+    missing = f"WHEN v IS NULL THEN '{'RC120' if column.required else 'RC151'}'"
+    if column.name not in IDS:
+        return CellSql(f"{text}[1] <> '#'", text, f"CASE WHEN NOT {error} THEN {text} END", f"CASE {missing} END")
+    code = f"CASE {missing} WHEN {_matches('v', _ROUNDED_ID)} THEN 'RC186' END"
+    # Most ids are settled by a look at their length and their letters.
+    short = f"CASE WHEN length({text}) > {max(map(len, _NO_ID))} THEN true ELSE NOT {error} END"
+    exact = f"CASE WHEN contains({text}, '+') THEN NOT {_matches(text, _ROUNDED_ID)} ELSE true END"
+    plain = f"{text}[1] <> '#' AND {short} AND {exact}"
+    return CellSql(plain, text, f"CASE WHEN NOT {error} THEN {text} END", code)
 
 
 def _number(column: Column, text: str, read: str, cell: str, forms: ColumnForms) -> CellSql:
@@ -179,7 +210,7 @@ def _number(column: Column, text: str, read: str, cell: str, forms: ColumnForms)
         WHEN {_matches(f"lower({cell})", _INFINITE)} THEN 'RC122'
         WHEN v IS NULL AND {_matches(cell, _PERCENT)} THEN 'RC124'
         WHEN v IS NULL THEN 'RC121'
-        WHEN NOT isfinite(v) OR abs(v) > {most} THEN 'RC123'
+        WHEN NOT isfinite(v) OR abs(v) >= {most} THEN 'RC123'
         {limits}
         WHEN {_matches(cell, f"(?i){_MONEY}")} THEN 'RC152'
         WHEN {_matches(cell, _WAN)} THEN 'RC153'

@@ -37,6 +37,9 @@ _LOCAL = {f"{space} {name}": name for space in _MAIN for name in ("row", "c", "v
 _WORKSHEET = "/worksheet"
 _REFERENCE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
 _QUOTED = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
+_CURRENCY = re.compile(r"\[\$([^\]-]*)[^\]]*\]")
+_FOREIGN = re.compile(r"US\$|HK\$|NT\$|USD|HKD|TWD|EUR|GBP|[$€£]")
+"""Money of formats that name it; ¥ and 元 are left, and the built-in formats show the sign of whoever looks."""
 _EMPTY_CELL = re.compile(rb'<c r="[A-Z]+[0-9]+"[^<>]*/>')
 _EMPTY_ROW = re.compile(rb'<row r="[0-9]+"[^<>]*(?:/>|></row>)')
 _LONGEST_ROW = 1 << 24
@@ -274,7 +277,7 @@ def _strings(package: zipfile.ZipFile, part: str) -> list[str]:
 
 
 def _styles(package: zipfile.ZipFile, part: str) -> list[str]:
-    """What the number format of each cell style shows: date, moment, clock, percent, or nothing special."""
+    """What the number format of each cell style shows: date, moment, clock, percent, a foreign sign of money, or ""."""
     formats: dict[int, str] = {}
     kinds: list[str] = []
     within = False
@@ -300,7 +303,8 @@ def _kind_of_format(number: int, code: str) -> str:
             if number in numbers:
                 return kind
         return ""
-    bare = _QUOTED.sub("", code.split(";")[0]).lower()
+    first = code.split(";")[0]
+    bare = _QUOTED.sub("", first).lower()
     if re.search(r"\[(h|hh|m|mm|s|ss)\]", code.lower()):
         return "clock"
     if "general" in bare:
@@ -308,7 +312,8 @@ def _kind_of_format(number: int, code: str) -> str:
     day, clock = re.search(r"[yd]", bare), re.search(r"[hs]", bare)
     if day or (re.search("m", bare) and not clock):
         return "moment" if clock else "date"
-    return "clock" if clock else "percent" if "%" in bare else ""
+    sign = _FOREIGN.search(_CURRENCY.sub(r"\1", first))
+    return "clock" if clock else "percent" if "%" in bare else sign.group() if sign else ""
 
 
 def _chosen(book: _Book, part: str, faults: FaultList, preferred: Collection[str]) -> _Sheet | None:
@@ -499,9 +504,10 @@ def _number_text(text: str, shown: str, *, starts_1904: bool) -> str:
             return dated
     if shown == "percent":
         return f"{(Decimal(repr(number)) * 100).normalize():f}%"
+    sign = shown if _FOREIGN.fullmatch(shown) else ""
     if number.is_integer() and abs(number) < 1e15:
-        return str(int(number))
-    return text if text.lstrip("-").isdigit() else repr(number)
+        return f"{sign}{int(number)}"
+    return sign + (text if text.lstrip("-").isdigit() else repr(number))
 
 
 def _moment_text(serial: float, shown: str, *, starts_1904: bool) -> str:

@@ -19,6 +19,7 @@ from rechannel.vocabulary.wording import Language, text
 
 Severity = Literal["refuse", "warning", "note"]
 MOST_FAULTS = 100
+MOST_STEPS = 5
 
 
 class RechannelError(Exception):
@@ -119,6 +120,10 @@ class Fault:
         sentence = text(f"fault.{self.code}", language, **self.args)
         return f"{place}  {sentence}  [{self.code}]"
 
+    def remedy(self, language: Language) -> str:
+        """What to do about it."""
+        return text(f"remedy.{self.code}", language, **self.args)
+
 
 class FileRefused(RechannelError):
     """A file breaks the contract of its table; nothing was stored.
@@ -133,8 +138,15 @@ class FileRefused(RechannelError):
         self.faults = tuple(faults[:MOST_FAULTS])
 
     def message(self, language: Language) -> str:
+        """The faults, what became of the file, and the next step for each kind of fault (to five kinds)."""
         lines = [fault.message(language) for fault in self.faults]
-        return "\n".join([*lines, super().message(language)])
+        kinds: dict[str, Fault] = {}
+        for fault in self.faults:
+            kinds.setdefault(fault.code, fault)
+        fix = text("error.fix", language)
+        steps = [f"{fix}{fault.remedy(language)}  [{code}]" for code, fault in list(kinds.items())[:MOST_STEPS]]
+        whole, then = super().message(language).split("\n", 1)
+        return "\n".join([*lines, whole, *steps, then])
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

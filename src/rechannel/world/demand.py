@@ -9,17 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rechannel.evidence.baseline import Baseline, all_others, padded, sum_of
+from rechannel.evidence.channel import FEWEST_TRAINING_DAYS, ChannelSeries, fit_channel
 from rechannel.evidence.design import Design
-from rechannel.evidence.joint import (
-    FEWEST_TRAINING_DAYS,
-    ChannelSeries,
-    error_correlation,
-    fit_channel,
-    joint_scores,
-    window_sums,
-)
+from rechannel.evidence.forecast import mean_path
+from rechannel.evidence.joint import error_correlation, joint_scores, window_sums
 from rechannel.evidence.placebo import Calibration
-from rechannel.evidence.series import mean_path
 from rechannel.evidence.yields import YieldSeries, fit_yield
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import COUNTED, Metric

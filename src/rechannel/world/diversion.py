@@ -169,6 +169,13 @@ class Diversion:
         return np.asarray(self.postponed * come)
 
 
+def _recomposed(weights: FloatArray, moved: FloatArray) -> FloatArray:
+    """Weights of a row once their logs have moved, shape [draw, to]; a row of nothing stays one."""
+    found = weights * np.exp(moved)
+    total = found.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(found, total, out=np.zeros_like(found), where=total > 0))
+
+
 def _relative(per_visit: FloatArray, channel: int) -> FloatArray:
     """Yield of every channel relative to one; 1 where either is not known or nothing."""
     known = np.isfinite(per_visit) & (per_visit > 0)
@@ -397,6 +404,7 @@ def _assemble(model: _Model, posterior: Posterior, seed: int) -> Diversion:
         half = rng.standard_normal((count // 2, *shape))
         return np.concatenate([half, -half])
 
+    lasting = {reading.channel for reading in model.readings if reading.finding.kind in LASTING}
     retained, surplus = np.empty((count, n)), np.empty((count, n))
     weights = np.zeros((count, n, n))
     spill = np.zeros((count, n, n))
@@ -404,7 +412,9 @@ def _assemble(model: _Model, posterior: Posterior, seed: int) -> Diversion:
         own_row, at = fresh(2 + n), model.row_at.get(channel)
         beside = theta if at is not None else np.concatenate([theta[:, : len(_SHARED)], own_row], axis=1)
         parts = model.parts(beside, channel, len(_SHARED) if at is None else at)
-        retained[:, channel], surplus[:, channel], weights[:, channel] = parts
+        retained[:, channel], surplus[:, channel], short = parts
+        moved = priors.recomposition * fresh(n)
+        weights[:, channel] = short if channel in lasting else _recomposed(short, moved)
         spill[:, channel] = priors.spill * fresh(n)
         spill[:, channel, channel] = 0.0
     if n == 1:

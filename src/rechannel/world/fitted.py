@@ -79,6 +79,7 @@ def fit_world(
     subject: tuple[str, date] | None = None,
     channels: Sequence[Channel] = (),
     rivals: Sequence[RivalFigure] = (),
+    candidates: Sequence[str] = (),
     priors: Priors | None = None,
     seed: int,
 ) -> World:
@@ -98,12 +99,16 @@ def fit_world(
         Descriptions, for hosts and kinds.
     rivals
         Rows of `rivals` before the day.
+    candidates
+        Markets that the event did not reach, among which the series choose controls.
     priors, seed
         Ranges before any data; seed of every draw.
     """
     priors = priors or Priors()
     markets = None if market is None else (market,)
-    baseline = fit_baseline(panel, events, before, coming=coming, markets=markets, subject=subject)
+    baseline = fit_baseline(
+        panel, events, before, coming=coming, markets=markets, candidates=candidates, subject=subject
+    )
     findings = bank(panel, events, baseline, market=market)
     calibration = calibrate(baseline.series, before, 0, (7, 30), baseline.correlation)
     around = _surroundings(panel, baseline, markets, channels, rivals)

@@ -21,7 +21,13 @@ from rechannel.world.fitted import World
 from rechannel.world.linked import Linked, covariance_of, given, stacked
 
 TAIL_DF = 5.0
-"""A channel's forecast error is t with so many degrees of freedom: a break of its own is no gain of visits."""
+"""A channel's forecast error is t with so many degrees of freedom."""
+BREAKS_NEARBY = 14 / 730
+"""Prior probability that a channel's own level breaks about the event: once in two years, a week either way."""
+BREAK_SIZE = 0.7
+"""Sd of such a break, relative to the channel's open path: it halves or doubles."""
+SUSPECT = 3.0
+"""Sd of its own forecast error from which a channel may have broken: nearer ones need no such explanation."""
 OWN_SURPLUS = ((0.0, 0.85), (0.5, 0.15))
 """Sd of what comes back beside what the ledger tells, in this event alone, and its weight: a prior with heavy tails."""
 BASKET_SPREAD = 2.0
@@ -46,6 +52,9 @@ class Measured:
     unlike
         Probability of each sd of `OWN_SURPLUS` given what came: large for the last ones where the event was not as the
         ledger foretold, shape [component].
+    broke
+        Probability that another channel's own level broke on that day, so that it won or lost visits by itself, shape
+        [other]; 0 for those that came within 3 sd of their own forecast.
     """
 
     removed: FloatArray
@@ -53,6 +62,7 @@ class Measured:
     net_loss: Mapping[Metric, FloatArray]
     observed: Mapping[Metric, FloatArray]
     unlike: FloatArray
+    broke: FloatArray
 
 
 def measure(world: World, demand: Demand, opened: OpenPath) -> Measured:
@@ -84,17 +94,26 @@ def measure(world: World, demand: Demand, opened: OpenPath) -> Measured:
     -----
     The likelihood is linear in the open path and bilinear in (diversion, removed visits); draws are conditioned by
     `linked.given`. A channel that misses its forecast by more than its spread allows has that spread widened by
-    (df + distance) / (df + stretches), the posterior mean of the inverse weight of a t.
+    (df + distance) / (df + stretches), the posterior mean of the inverse weight of a t. A channel far off its own
+    forecast may also have broken by itself on that day: each such story is weighed by its marginal likelihood against
+    those in which the visits came from the event.
     """
     count = opened.draws.shape[0]
     rng = np.random.default_rng([world.seed, 41])
     order = rng.permutation(world.diversion.draws)[:count]
     events = [_Event(world, demand, opened, sd, order) for sd, _ in OWN_SURPLUS]
+    suspects = events[0].suspects()
+    events += [_Event(world, demand, opened, OWN_SURPLUS[0][0], order, broken=place) for place in suspects]
     found = [event.measured() for event in events]
     told = np.array([event.evidence for event in events])
-    unlike = np.array([weight for _, weight in OWN_SURPLUS]) * np.exp(told - told.max())
-    unlike /= unlike.sum()
-    ends = np.round(np.cumsum(unlike) * count).astype(int)
+    prior = [weight for _, weight in OWN_SURPLUS] + [BREAKS_NEARBY] * len(suspects)
+    weight = np.array(prior) * np.exp(told - told.max())
+    weight /= weight.sum()
+    broke = np.zeros(len(opened.others))
+    broke[suspects] = weight[len(OWN_SURPLUS) :]
+    unlike = weight[: len(OWN_SURPLUS)].copy()
+    unlike[0] += broke.sum()
+    ends = np.round(np.cumsum(weight) * count).astype(int)
     which = np.searchsorted(ends, rng.permutation(count), side="right")
 
     def mixed(pieces: list[FloatArray]) -> FloatArray:
@@ -106,14 +125,26 @@ def measure(world: World, demand: Demand, opened: OpenPath) -> Measured:
         net_loss={metric: mixed([one.net_loss[metric] for one in found]) for metric in found[0].net_loss},
         observed=found[0].observed,
         unlike=unlike,
+        broke=broke,
     )
 
 
 class _Event:
-    """The uncertain parts of one event, what they add up to, and what came of it."""
+    """The uncertain parts of one event, what they add up to, and what came of it.
+
+    `surplus` is the sd of what comes back beside what the ledger tells, `broken` the place among the others of a
+    channel that broke by itself.
+    """
 
     def __init__(
-        self, world: World, demand: Demand, opened: OpenPath, surplus: float, order: NDArray[np.int64]
+        self,
+        world: World,
+        demand: Demand,
+        opened: OpenPath,
+        surplus: float,
+        order: NDArray[np.int64],
+        *,
+        broken: int | None = None,
     ) -> None:
         self.world, self.demand, self.opened = world, demand, opened
         self.surplus, self.order = surplus, order
@@ -127,6 +158,8 @@ class _Event:
         self.observed: dict[Metric, FloatArray] = {"visits": opened.observed.sum(axis=0)}
         self._latents()
         self._open_visits()
+        if broken is not None:
+            self._break(opened.others[broken])
 
     # --- parts
 
@@ -182,15 +215,33 @@ class _Event:
             np.sqrt(np.maximum(np.diag(block), 0.0))[:, None] * symmetric_root(correlation_of(block))
             for block in opened.covariance
         ]
-        stack = np.concatenate(factors, axis=0)
+        stack = np.stack(factors)
         channels = len(opened.channels)
-        linked = np.kron(opened.correlation, np.ones((self.size, self.size)))
-        self.parts["visits"] = linked * (stack @ stack.T)
+        linked = np.einsum("csk,kcd,dtk->csdt", stack, opened.correlation, stack)
+        self.parts["visits"] = linked.reshape(channels * self.size, channels * self.size)
         self.visits: list[Linked] = []
         for channel in range(channels):
             slope = np.zeros((self.size, channels * self.size))
             slope[:, channel * self.size : (channel + 1) * self.size] = np.eye(self.size)
             self.visits.append(Linked(opened.draws[:, channel], {"visits": slope}))
+
+    def _break(self, channel: int) -> None:
+        """A channel's own level moves on the day of the event, by a share of its open path that nothing foretells."""
+        size = self.rng.standard_normal((self.count, 1)) * BREAK_SIZE
+        path = self.visits[channel].mean[:, None]
+        self.visits[channel] = self.visits[channel] + self._part("break", size, np.array([[BREAK_SIZE**2]])).summed(
+            path
+        )
+
+    def suspects(self) -> list[int]:
+        """Places of the others that came further from their own forecast than its error explains."""
+        found = []
+        for place, channel in enumerate(self.opened.others):
+            variance = np.maximum(np.diag(covariance_of(self.visits[channel], self.visits[channel], self.parts)), 0.0)
+            gap = np.abs(self.opened.observed[channel] - self.visits[channel].mean)
+            if (gap > SUSPECT * np.sqrt(variance + np.abs(self.visits[channel].mean)))[variance > 0].any():
+                found.append(place)
+        return found
 
     def _widen(self, channel: int, factor: float) -> None:
         """A channel's forecast error times a factor, in draws and covariance."""
@@ -318,7 +369,7 @@ class _Event:
         pieces = draws.reshape(self.count, -1, self.size)
         first = 1 + len(self.gains)
         lost = {metric: pieces[:, first + at] for at, metric in enumerate(self.lost)}
-        return Measured(pieces[:, 0], pieces[:, 1:first], lost, self.observed, np.empty(0))
+        return Measured(pieces[:, 0], pieces[:, 1:first], lost, self.observed, np.empty(0), np.empty(0))
 
 
 def _one_kept(row: Diversion, channel: int, metric: Metric, days: float) -> FloatArray:

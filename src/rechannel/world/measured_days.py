@@ -63,10 +63,10 @@ def day_paths(opened: OpenPath, measured: Measured, calibration: Calibration, *,
     widen = calibration.widen(ends)
     covariance = joint.covariance * np.outer(widen, widen[:size])
     base = covariance[:size]
-    slope = np.linalg.lstsq(base, covariance[size:].T, rcond=1e-9)[0].T
+    sd = np.sqrt(np.maximum(np.diag(base), 1e-300))
+    slope = np.linalg.lstsq(base / np.outer(sd, sd), (covariance[size:] / sd).T, rcond=1e-12)[0].T / sd
     variance = joint.apart.sd(widen)[size:] ** 2
     rest = np.sqrt(np.maximum(variance - (slope * covariance[size:]).sum(axis=1), 0.0))
-    rest[length + np.array(cut.ends) - 1] = 0.0
     centre = joint.apart.at_normal(np.zeros((1, 1)), widen)[0]
     error = measured.removed + opened.observed[opened.closed] - centre[:size]
     rng = np.random.default_rng([seed, 37])
@@ -75,6 +75,7 @@ def day_paths(opened: OpenPath, measured: Measured, calibration: Calibration, *,
     known = np.nan_to_num(came[cut.lead :])
     opened_daily, opened_running = path[:, :length], path[:, length:]
     lost_running = opened_running - np.cumsum(known)
+    lost_running[:, np.array(cut.ends) - 1] = np.cumsum(measured.removed, axis=1)
 
     expected = expected_path(own, days)[cut.lead :] + 1e-9
     gained = np.zeros_like(lost_running)

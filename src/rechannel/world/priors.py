@@ -37,6 +37,9 @@ class Priors:
     composition
         Sd of log weights of own channels around their shares of visits: the channel that gains most from a closure gets
         a median of 2.1 times its proportional part (Chicago), so the weights are wide.
+    recomposition
+        Sd of how log weights in a lasting closure differ from those in an outage: users learn some ways better than
+        others, and a few days show none of it. An assumption.
     same_host
         Log weight of channels on the surface of the same host, relative to others.
     rival_composition
@@ -75,6 +78,7 @@ class Priors:
     rivals: Normal = Normal(-1.55, 1.25)
     rivals_shared: float = 0.5
     composition: float = 0.9
+    recomposition: float = 0.3
     same_host: Normal = Normal(0.4, 0.6)
     rival_composition: float = 0.5
     surplus: float = 0.08

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -194,6 +195,34 @@ def bigquery_nested(folder: Path, shop: MadeShop) -> list[Path]:
             ("is_active_user", pa.bool_()),
         ]
     )
+    made = []
+    for day, events in sorted(_by_day(shop).items()):
+        path = folder / f"events_{day}.parquet"
+        pq.write_table(pa.Table.from_pylist(events, schema), path)
+        made.append(path)
+    return made
+
+
+def bigquery_lines(folder: Path, shop: MadeShop) -> list[Path]:
+    """The same events as one object per line, as BigQuery extracts them: whole numbers are strings, nulls left out."""
+    made = []
+    for day, events in sorted(_by_day(shop).items()):
+        text = "".join(json.dumps(_extracted(event), ensure_ascii=False) + "\n" for event in events)
+        made.append(put(folder / f"events_{day}.json", text))
+    return made
+
+
+def _extracted(value: Any) -> Any:
+    """A nested value as an extract to JSON writes it."""
+    if isinstance(value, dict):
+        return {name: _extracted(one) for name, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [_extracted(one) for one in value]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _by_day(shop: MadeShop) -> dict[str, list[dict[str, Any]]]:
+    """The nested events of each day of the property."""
     by_day: dict[str, list[dict[str, Any]]] = {}
     for event in _events(shop):
         session = {"string_value": None, "int_value": event["ga_session_id"], "double_value": None}
@@ -211,12 +240,7 @@ def bigquery_nested(folder: Path, shop: MadeShop) -> list[Path]:
                 "is_active_user": True,
             }
         )
-    made = []
-    for day, events in sorted(by_day.items()):
-        path = folder / f"events_{day}.parquet"
-        pq.write_table(pa.Table.from_pylist(events, schema), path)
-        made.append(path)
-    return made
+    return by_day
 
 
 def bigquery_known(shop: MadeShop) -> Known:

@@ -17,6 +17,7 @@ SETS: dict[str, tuple[Callable[[Path, MadeShop], list[Path]], Callable[[MadeShop
     "ga4": (ga4.write, ga4.known, SHOP),
     "ga4_flat": (ga4.bigquery_flat, ga4.bigquery_known, SMALL),
     "ga4_nested": (ga4.bigquery_nested, ga4.bigquery_known, SMALL),
+    "ga4_lines": (ga4.bigquery_lines, ga4.bigquery_known, SMALL),
     "wechat": (wechat.write, wechat.known, SHOP),
     "wechat_console": (wechat.write_console, wechat.known, SHOP),
     "jd": (jd.write, jd.known, SHOP),

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from rechannel.report.blocks import Build
-from rechannel.report.chapters import closure, data, declared, evidence, exposure, impact, overview, record, worth
+from rechannel.report.chapters import (
+    closure,
+    data,
+    declared,
+    evidence,
+    exposure,
+    hindsight,
+    impact,
+    overview,
+    record,
+    worth,
+)
 
 CHAPTERS: tuple[Build, ...] = (
     record.build,
@@ -13,6 +24,7 @@ CHAPTERS: tuple[Build, ...] = (
     declared.build,
     worth.build,
     impact.build,
+    hindsight.build,
     evidence.build,
     data.build,
 )
