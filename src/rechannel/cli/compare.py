@@ -21,7 +21,6 @@ from rechannel.vocabulary.estimate import Quantiles, Quantity, Refusal
 from rechannel.vocabulary.wording import text
 
 SCHEMA = "rechannel.comparison/1"
-SEVERAL = "several"
 
 
 def compare(case: Path, older: str, newer: str, json_file: str | None) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 from rechannel.evidence.series import SMALLEST_DF, SeriesFit
 from rechannel.vocabulary.estimate import FloatArray
@@ -32,10 +32,6 @@ class Forecast:
     def quantile(self, level: float) -> FloatArray:
         """Quantile of each window, shape [window]."""
         return np.asarray(self.location + self.scale * stdtrit(self.df, level))
-
-    def probability_below(self, value: FloatArray) -> FloatArray:
-        """Predictive distribution function at `value`, shape [window]."""
-        return np.asarray(stdtr(self.df, (value - self.location) / self.scale))
 
 
 def mean_path(fit: SeriesFit, design: FloatArray, days: NDArray[np.int64]) -> FloatArray:

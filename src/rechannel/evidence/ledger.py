@@ -218,32 +218,21 @@ def _against_markets(panel: Panel, events: Sequence[Event], incident: Incident, 
         together = ((draws - gains) * (late - late.mean())[:, None]).mean(axis=0)
     removed = -float(gains[closed])
     clear = removed > CLEAR_SD * float(np.sqrt(covariance[closed, closed])) and removed > 0
-    strong = clear and (event.kind == "test" or event.days >= SHORTEST_FOR_B or is_lasting(event))
     middle = np.median(effect.visits.open_draws[:, :, 0], axis=0) * anew.factor
     own = anew.of_own(closed, middle)
     change, spread, usual = _yields(panel, event, days, baseline, incident.markets, before, own)
-    return Finding(
-        channel=event.channel,
-        kind=event.kind,
-        start=event.start,
-        end=event.start + timedelta(days=length - step),
-        severity=event.severity if event.severity is not None else 1.0,
-        notice_days=incident.notice,
-        channels=names,
+    return _finding(
+        panel,
+        incident,
+        days,
+        names,
         gains=gains,
-        gains_covariance=covariance,
-        rebound=rebound,
-        rebound_variance=variance,
-        rebound_covariance=together,
-        removed=removed,
-        open_own=float(middle[closed]),
-        open_rest=float(middle.sum() - middle[closed]),
-        yield_change=change,
-        yield_variance=spread,
-        yield_of_rest=usual,
-        grade_cap=effect.grade_cap() if strong else Grade.C,
+        covariance=covariance,
+        rebound=(rebound, variance, together),
+        open_sum=middle,
+        yields=(change, spread, usual),
+        best=effect.grade_cap(),
         clear=bool(clear),
-        markets=incident.markets,
     )
 
 
@@ -332,29 +321,63 @@ def _measure(
     change, variance, usual = _yields(
         panel, event, days, baseline, markets, today.before, anew.of_own(closed, open_sum)
     )
-    strong = (event.kind == "test" or event.days >= SHORTEST_FOR_B or is_lasting(event)) and clear
-    cap = (Grade.A if event.kind == "test" else Grade.B) if strong else Grade.C
+    return _finding(
+        panel,
+        incident,
+        days,
+        names,
+        gains=gains,
+        covariance=correlation * np.outer(sd, sd) + np.diag(gains**2 * anew.variance),
+        rebound=(rebound, rebound_variance, rebound_covariance),
+        open_sum=open_sum,
+        yields=(change, variance, usual),
+        best=Grade.A if event.kind == "test" else Grade.B,
+        clear=bool(clear),
+    )
+
+
+def _finding(
+    panel: Panel,
+    incident: Incident,
+    days: EventDays,
+    names: tuple[str, ...],
+    *,
+    gains: FloatArray,
+    covariance: FloatArray,
+    rebound: tuple[float, float, FloatArray],
+    open_sum: FloatArray,
+    yields: tuple[dict[Metric, float], dict[Metric, float], dict[Metric, float]],
+    best: Grade,
+    clear: bool,
+) -> Finding:
+    """One measured event as the ledger keeps it; `best` is its grade where it was clear and long enough."""
+    event = incident.event
+    assert event.channel is not None
+    closed = names.index(event.channel)
+    step = 7 if panel.cadence == "weekly" else 1
+    strong = clear and (event.kind == "test" or event.days >= SHORTEST_FOR_B or is_lasting(event))
+    change, variance, usual = yields
     return Finding(
         channel=event.channel,
         kind=event.kind,
         start=event.start,
-        end=event.start + timedelta(days=(int(days.measured.size) - 1) * (7 if panel.cadence == "weekly" else 1)),
+        end=event.start + timedelta(days=(int(days.measured.size) - 1) * step),
         severity=event.severity if event.severity is not None else 1.0,
         notice_days=incident.notice,
         channels=names,
         gains=gains,
-        gains_covariance=correlation * np.outer(sd, sd) + np.diag(gains**2 * anew.variance),
-        rebound=rebound,
-        rebound_variance=rebound_variance,
-        rebound_covariance=rebound_covariance,
-        removed=removed,
+        gains_covariance=covariance,
+        rebound=rebound[0],
+        rebound_variance=rebound[1],
+        rebound_covariance=rebound[2],
+        removed=-float(gains[closed]),
         open_own=float(open_sum[closed]),
         open_rest=float(open_sum.sum() - open_sum[closed]),
         yield_change=change,
         yield_variance=variance,
         yield_of_rest=usual,
-        grade_cap=cap,
-        clear=bool(clear),
+        grade_cap=best if strong else Grade.C,
+        clear=clear,
         markets=incident.markets,
     )
 

@@ -245,13 +245,6 @@ def thinned(visits: NDArray[np.float64], first: int, kept: float, rng: np.random
     return out
 
 
-def moved_clock(touches: pa.Table, on: date, hours: int) -> pa.Table:
-    """Touches whose clock reads `hours` more from a day on."""
-    times = touches["time"].cast(pa.timestamp("us")).to_numpy()
-    later = np.where(times >= np.datetime64(on), times + np.timedelta64(hours, "h"), times)
-    return touches.set_column(touches.column_names.index("time"), "time", pa.array(later))
-
-
 def smaller(spec: WorldSpec, customers: int) -> WorldSpec:
     """The same market with fewer customer classes, to be made in a fraction of a second."""
     return replace(spec, customers=customers)
