@@ -20,8 +20,10 @@ YIELDS: tuple[Metric, ...] = ("orders", "gmv", "new_customers")
 READ_YIELDS: tuple[Metric, ...] = ("orders", "new_customers")
 """Those whose change in a past outage is read; the value of orders moves with their number and tells nothing more."""
 LASTING = ("closure", "demotion")
-_SHARED = ("retained", "same_host", "bias", "released", "carried", "selection", *YIELDS)
+_SHARED = ("retained", "same_host", "bias", "deferral", "released", "carried", "selection", *YIELDS)
 """Whitened parameters that all channels have in common, in the order of the parameter vector."""
+_ROW = 3
+"""Parameters of a channel's row before those of its composition: level, surplus, bias of its outages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,7 @@ class _Reading:
     at
         First of its two parameters: deferral, own bias.
     row_at
-        First parameter of its channel's row: level, surplus, composition [channel].
+        First parameter of its channel's row: level, surplus, bias, composition [channel].
     """
 
     finding: Finding
@@ -225,8 +227,8 @@ class _Model:
             if finding.clear and finding.channel in place and len(place.keys() & set(finding.channels)) > 1
         ]
         self.anchored = tuple(dict.fromkeys(place[finding.channel] for finding in seen))
-        self.row_at = {channel: len(_SHARED) + k * (2 + n) for k, channel in enumerate(self.anchored)}
-        first = len(_SHARED) + len(self.anchored) * (2 + n)
+        self.row_at = {channel: len(_SHARED) + k * (_ROW + n) for k, channel in enumerate(self.anchored)}
+        first = len(_SHARED) + len(self.anchored) * (_ROW + n)
         self.size = first + 2 * len(seen)
         self.readings = tuple(
             self._read(finding, place, first + 2 * k, self.row_at[place[finding.channel]])
@@ -253,7 +255,7 @@ class _Model:
         level = priors.retained.centre + priors.retained.sd * (common + own)
         host = priors.same_host.centre + priors.same_host.sd * theta[:, 1]
         scores = np.log(np.maximum(self.around.shares, 1e-9))[None, :] + host[:, None] * self.around.neighbours(channel)
-        scores = scores + priors.composition * theta[:, at + 2 : at + 2 + n]
+        scores = scores + priors.composition * theta[:, at + _ROW : at + _ROW + n]
         if n == 1:
             return level, priors.surplus * theta[:, at + 1], np.zeros_like(scores)
         scores[:, channel] = -np.inf
@@ -278,15 +280,24 @@ class _Model:
         lasting = finding.kind in LASTING
         level, surplus, weights = self.parts(theta, reading.channel, reading.row_at)
         own = theta[:, reading.at + 1]
-        bias = own * np.sqrt(0.5) if lasting else np.sqrt(0.5) * (theta[:, _SHARED.index("bias")] + own)
+        if lasting:
+            bias = np.sqrt(0.5) * own
+        else:
+            of = theta[:, _SHARED.index("bias")], theta[:, reading.row_at + 2], own
+            bias = sum(np.sqrt(share) * part for share, part in zip(priors.bias_shared, of, strict=True))
         kept = expit(level + priors.bias * bias) + surplus
         gained = kept[:, None] * weights[:, reading.others]
         return np.asarray((1 - self.deferral(reading, theta))[:, None] * gained)
 
     def deferral(self, reading: _Reading, theta: FloatArray) -> FloatArray:
         lasting = reading.finding.kind in LASTING
-        prior = self.priors.deferral_lasting if lasting else self.priors.deferral_outage
-        return np.asarray(expit(prior.centre + prior.sd * theta[:, reading.at]))
+        own = theta[:, reading.at]
+        if lasting:
+            prior = self.priors.deferral_lasting
+            return np.asarray(expit(prior.centre + prior.sd * own))
+        prior, shared = self.priors.deferral_outage, self.priors.deferral_shared
+        common = theta[:, _SHARED.index("deferral")]
+        return np.asarray(expit(prior.centre + prior.sd * (np.sqrt(shared) * common + np.sqrt(1 - shared) * own)))
 
     def predict(self, reading: _Reading, theta: FloatArray) -> FloatArray:
         """What one finding would show, shape [draw, value]."""
@@ -385,7 +396,7 @@ def likeliest_retained(around: Surroundings, findings: Sequence[Finding], priors
     """Retained share of every channel at the most probable parameters, shape [channel]: a quick look, no draws."""
     model = _Model(around, findings, priors)
     theta, _ = posterior_mode(model.size, model.readings, model.predict, model.whitener)
-    whole = np.concatenate([theta, np.zeros(2 + len(around.channels))])[None, :]
+    whole = np.concatenate([theta, np.zeros(_ROW + len(around.channels))])[None, :]
     levels = [
         model.parts(whole, channel, model.row_at.get(channel, model.size))[0][0]
         for channel in range(len(around.channels))
@@ -409,7 +420,7 @@ def _assemble(model: _Model, posterior: Posterior, seed: int) -> Diversion:
     weights = np.zeros((count, n, n))
     spill = np.zeros((count, n, n))
     for channel in range(n):
-        own_row, at = fresh(2 + n), model.row_at.get(channel)
+        own_row, at = fresh(_ROW + n), model.row_at.get(channel)
         beside = theta if at is not None else np.concatenate([theta[:, : len(_SHARED)], own_row], axis=1)
         parts = model.parts(beside, channel, len(_SHARED) if at is None else at)
         retained[:, channel], surplus[:, channel], short = parts
