@@ -156,6 +156,22 @@ def test_placebo_windows_say_which_series_missed_and_by_how_much() -> None:
         assert came / (1 + known.missed[place]) == pytest.approx(30 * visits[first - 60 : first, 1].mean(), rel=0.25)
 
 
+def test_placebo_windows_of_weekly_rows_are_counted_in_days() -> None:
+    visits = made_visits(7 * 120, 4).reshape(120, 7, 4).sum(axis=1)
+    dates = np.datetime64(FIRST, "D") + 7 * np.arange(120)
+    fits = [
+        fit_channel("visits", name, visits[:, at], build_design(dates, (), name, cadence="weekly"), 120)
+        for at, name in enumerate(CHANNELS)
+    ]
+    correlation = error_correlation(fits)
+    known = placebo.calibrate(fits, 120, 0, [28], correlation)
+    assert set(known.horizons.tolist()) == {7.0, 14.0, 28.0, 56.0, 84.0, 175.0}
+    assert known.folds_at(28) > known.folds_at(84)
+    month = known.missed[(known.horizons == 28) & (known.series == placebo.TOTAL)]
+    assert np.abs(month).max() < 0.3
+    assert correlation[0, 1] > 0.5  # the demand of `made_visits`, seen through four weeks
+
+
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_calibration_answers_forecasts_made_too_narrow_or_too_wide(
     factor: float, monkeypatch: pytest.MonkeyPatch

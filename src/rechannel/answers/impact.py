@@ -326,7 +326,7 @@ def _placebos(panel: Panel, event: MeasuredEvent, horizon: int) -> tuple[Placebo
     of = {TOTAL: None, opened.closed: opened.window.channel} if len(opened.channels) > 1 else {opened.closed: None}
     cut = opened.stretches
     for rows in sorted((end for end in cut.ends if end * cut.step <= horizon), reverse=True):
-        here = (known.horizons == rows) & np.isfinite(known.missed)
+        here = (known.horizons == rows * cut.step) & np.isfinite(known.missed)
         if min((here & (known.series == which)).sum() for which in of) >= FEWEST_PLACEBOS:
             break
     else:

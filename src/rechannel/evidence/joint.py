@@ -15,6 +15,8 @@ from rechannel.vocabulary.estimate import FloatArray
 DRAWS = 4096
 SPAN = 28
 """Days ahead at which errors of forecasts are held against each other."""
+SHORTEST_FLANK = 8
+"""Rows on either side from which a gap is filled, where four weeks are fewer."""
 ENOUGH_OF_SPAN = 0.7
 OVERLAP = 1.5
 """Independent windows per window of overlapping ones, of a second moment."""
@@ -221,17 +223,17 @@ def weekly_correlation(shocks: FloatArray) -> FloatArray:
 def error_correlation(series: Sequence[ChannelSeries]) -> FloatArray:
     """Correlation of what the series' forecasts of the next four weeks miss, shape [series, series].
 
-    Read off every day of the history: the mean of the next `SPAN` days minus what level and AR state of that day say,
+    Read off every row of the history: the mean of the next `SPAN` days minus what level and AR state of that row say,
     coefficients known. Shrunk towards one correlation for all pairs, and that towards `USUAL_CORRELATION`: channels of
     a shop share its demand, and a history holds few independent months.
     """
-    return _correlation_of_errors([_window_errors(one) for one in series], SPAN)
+    return _correlation_of_errors([_window_errors(one) for one in series], _span(series[0]))
 
 
 def gap_correlation(series: Sequence[ChannelSeries], hidden: int, wanted: slice) -> FloatArray:
     """Correlation of what the series miss of a gap in them, the days before and after it known, shape [series, series].
 
-    Read off every day of the history as if a gap of `hidden` days had begun there, of whose days `wanted` are summed;
+    Read off every row of the history as if a gap of `hidden` rows had begun there, of which `wanted` are summed;
     shrunk as in `error_correlation`. What all channels share lasts longer than what each has of its own, so it grows
     with the gap.
     """
@@ -239,7 +241,7 @@ def gap_correlation(series: Sequence[ChannelSeries], hidden: int, wanted: slice)
 
 
 def _correlation_of_errors(rows: Sequence[FloatArray], span: int) -> FloatArray:
-    """Correlation of errors over `span` days known at every day, one row per series, shrunk."""
+    """Correlation of errors over `span` rows known at every row of the panel, shape of each [day], shrunk."""
     count = len(rows)
     if count == 1:
         return np.ones((1, 1))
@@ -269,38 +271,38 @@ def _correlation_of_errors(rows: Sequence[FloatArray], span: int) -> FloatArray:
 
 
 def _window_errors(one: ChannelSeries) -> FloatArray:
-    """Mean of the next `SPAN` days less its forecast, on the fit scale, at every day; nan where unknown."""
+    """Mean of the next four weeks less its forecast, on the fit scale, at every row; nan where unknown."""
     errors = np.full(one.values.size, np.nan)
-    rest = _rest_of(one)
+    rest, span = _rest_of(one), _span(one)
     if rest is None:
         return errors
     level, ar = states(rest.whole, rest.phi, rest.q)
     came, counted = (np.concatenate([[0.0], np.cumsum(row)]) for row in (rest.measured * rest.whole, rest.measured))
-    at = np.arange(SPAN, rest.whole.size - SPAN)
-    number = counted[at + 1 + SPAN] - counted[at + 1]
-    mean = (came[at + 1 + SPAN] - came[at + 1]) / np.maximum(number, 1.0)
-    foreseen = level[at] + ar[at] * rest.phi * (1 - rest.phi**SPAN) / (1 - rest.phi) / SPAN
-    good = (number >= ENOUGH_OF_SPAN * SPAN) & (rest.measured[at] > 0)
+    at = np.arange(span, rest.whole.size - span)
+    number = counted[at + 1 + span] - counted[at + 1]
+    mean = (came[at + 1 + span] - came[at + 1]) / np.maximum(number, 1.0)
+    foreseen = level[at] + ar[at] * rest.phi * (1 - rest.phi**span) / (1 - rest.phi) / span
+    good = (number >= ENOUGH_OF_SPAN * span) & (rest.measured[at] > 0)
     errors[rest.first + at[good]] = (mean - foreseen)[good]
     return errors
 
 
 def _gap_errors(one: ChannelSeries, hidden: int, wanted: slice) -> FloatArray:
-    """Sum over `wanted` days of a gap less what `SPAN` days on either side say, at every first day; nan where unknown.
+    """Sum over `wanted` rows of a gap less what the rows on either side say, at every first one; nan where unknown.
 
     The same weights everywhere: level and AR of the likeliest grid point, given the days around (kriging with an
     unknown mean).
     """
     errors = np.full(one.values.size, np.nan)
-    rest = _rest_of(one)
-    size = 2 * SPAN + hidden
+    rest, flank = _rest_of(one), max(_span(one), SHORTEST_FLANK)
+    size = 2 * flank + hidden
     if rest is None or rest.whole.size < size:
         return errors
     place = np.arange(size)
     inside = np.zeros(size, dtype=bool)
-    inside[SPAN : SPAN + hidden] = True
+    inside[flank : flank + hidden] = True
     summed = np.zeros(size)
-    summed[SPAN : SPAN + hidden][wanted] = 1.0
+    summed[flank : flank + hidden][wanted] = 1.0
     spread = rest.q * np.minimum.outer(place, place) + rest.phi ** np.abs(np.subtract.outer(place, place)) / (
         1 - rest.phi**2
     )
@@ -312,7 +314,7 @@ def _gap_errors(one: ChannelSeries, hidden: int, wanted: slice) -> FloatArray:
     weights[outside] = -np.linalg.solve(bordered, target)[:-1]
     missed = np.lib.stride_tricks.sliding_window_view(rest.whole, size) @ weights
     known = np.lib.stride_tricks.sliding_window_view(rest.measured, size).mean(axis=1) >= ENOUGH_OF_SPAN
-    errors[rest.first + SPAN + np.flatnonzero(known)] = missed[known]
+    errors[rest.first + flank + np.flatnonzero(known)] = missed[known]
     return errors
 
 
@@ -330,7 +332,7 @@ class _Rest:
 def _rest_of(one: ChannelSeries) -> _Rest | None:
     """None for a series of less than two spans; days not measured lie on the line between their neighbours."""
     days = np.flatnonzero(one.training)
-    if days.size < 2 * SPAN:
+    if days.size < 2 * max(_span(one), SHORTEST_FLANK):
         return None
     best = int(np.argmax(one.fit.weight))
     y = one.values[days]
@@ -340,6 +342,11 @@ def _rest_of(one: ChannelSeries) -> _Rest | None:
     measured = np.zeros(whole.size)
     measured[days - first] = 1.0
     return _Rest(whole, measured, first, float(one.fit.grid.phi[best]), float(one.fit.grid.q[best]))
+
+
+def _span(one: ChannelSeries) -> int:
+    """`SPAN` in rows of the series."""
+    return SPAN // one.design.step
 
 
 def _robust_spread(errors: FloatArray) -> float:

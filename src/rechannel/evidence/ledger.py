@@ -109,7 +109,7 @@ def _recounted(one: ChannelSeries, last: int) -> tuple[float, float]:
     """Mean and variance of the log factor between the counting of day number `last` and today's."""
     days, fit, mean, variance = one.days, one.fit, 0.0, 0.0
     for day, column in one.design.recounts:
-        known = (days < day) & (days >= day - LEVEL_DAYS)
+        known = (days < day) & (days >= day - LEVEL_DAYS // one.design.step)
         if not last < day <= days[-1] or not known.any():
             continue
         step = fit.coefficients[:, column]
@@ -263,7 +263,8 @@ def _days_of(panel: Panel, incident: Incident, before: int) -> EventDays:
     first = panel.index_of(event.start)
     lasting = is_lasting(event)
     last = before - 1 if lasting else panel.index_of(event.end)
-    last = min(last, first + LONGEST_MEASURED - 1, before - 1)
+    step = 7 if panel.cadence == "weekly" else 1
+    last = min(last, first + LONGEST_MEASURED // step - 1, before - 1)
     after = REBOUND_DAYS if panel.cadence == "daily" else 1
     rebound = np.empty(0, dtype=np.int64)
     if not lasting and panel.index_of(event.end) == last and last + after < before:
@@ -425,7 +426,7 @@ def _yields(
             ratio = np.where((rest > 0) & (others > 0), np.log(others / rest), np.nan)
         values = padded(ratio, window.size)
         near = usable & ~window & (np.arange(window.size) < days.measured[0])
-        near[: max(0, int(days.measured[0]) - 2 * YIELD_DAYS)] = False
+        near[: max(0, int(days.measured[0]) - 2 * YIELD_DAYS // baseline.shop.step)] = False
         base = near[: rest.size]
         both = (amounts[base][:, own].sum(), visits[base][:, own].sum(), others[base].sum(), rest[base].sum())
         known = np.isfinite(values[:before]) & usable[:before]

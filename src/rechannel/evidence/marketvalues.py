@@ -282,11 +282,15 @@ def market_sum(
 
 
 def filled(donors: FloatArray) -> FloatArray:
-    """Donors with holes filled by their own mean times what the measured donors did that day, shape [day, donor]."""
-    measured = np.isfinite(donors)
+    """Donors with holes filled by their own mean times what the measured donors did that day, shape [day, donor].
+
+    A donor that is nothing on every day says nothing about a day.
+    """
     mean = np.nanmean(donors, axis=0)
-    count = measured.sum(axis=1)
-    relative = np.where(measured, donors / mean, 0.0).sum(axis=1) / np.maximum(count, 1)
+    measured = np.isfinite(donors)
+    tells = measured & (mean > 0)
+    count = tells.sum(axis=1)
+    relative = np.where(tells, donors / np.where(mean > 0, mean, 1.0), 0.0).sum(axis=1) / np.maximum(count, 1)
     day = np.where(count > 0, relative, 1.0)
     return np.where(measured, donors, mean * day[:, None])
 

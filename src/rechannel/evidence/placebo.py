@@ -99,20 +99,21 @@ def calibrate(
     before
         First day number that the fits do not use.
     lead
-        Days between the last day used and the window (notice).
+        Rows between the last one used and the window (notice).
     horizons
-        Horizons asked; standard ones that fit the history are added.
+        Horizons asked, in days; standard ones that fit the history are added.
     correlation
-        Of the series' shocks, shape [series, series].
+        Of the series' errors, shape [series, series].
     """
-    first = max(FEWEST_TRAINING_DAYS, min(180, before // 3))
-    shortest = min(min(horizons), min(HORIZONS))
-    last = before - lead - shortest
-    tried = sorted({h for h in (*horizons, *HORIZONS) if first + lead + h <= before})
+    step = series[0].design.step if series else 1
+    first = max(FEWEST_TRAINING_DAYS, min(180 // step, before // 3))
+    every = {max(1, horizon // step) for horizon in (*horizons, *HORIZONS)}
+    last = before - lead - min(every)
+    tried = sorted(rows for rows in every if first + lead + rows <= before)
     if last < first or not tried or not series:
         none = np.empty(0)
         return Calibration(0.0, 0.0, none, none, none, np.empty(0, np.intp), none, {}, 0.0, float("nan"))
-    count = min(MOST_ORIGINS, max(1, (last - first) // 7 + 1))
+    count = min(MOST_ORIGINS, max(1, (last - first) * step // 7 + 1))
     origins = np.unique(np.linspace(first, last, count).astype(int))
     grids = [trimmed(one.fit, REFIT_MASS) for one in series]
     scores: list[float] = []
@@ -120,18 +121,18 @@ def calibrate(
     series_scored: list[int] = []
     missed: list[float] = []
 
-    def keep(score: float, horizon: float, origin: float, which: int, came: float, foretold: float) -> None:
+    def keep(score: float, rows: float, origin: float, which: int, came: float, foretold: float) -> None:
         scores.append(score)
-        windows_scored.append((horizon, origin + lead))
+        windows_scored.append((step * rows, origin + lead))
         series_scored.append(which)
         missed.append(came / foretold - 1 if foretold > 0 else float("nan"))
 
     for origin in origins.tolist():
-        fitting = [h for h in tried if origin + lead + h <= before]
+        fitting = [rows for rows in tried if origin + lead + rows <= before]
         days = np.arange(origin, origin + lead + max(fitting), dtype=np.int64)
         windows = np.zeros((len(fitting), days.size))
-        for row, horizon in enumerate(fitting):
-            windows[row, lead : lead + horizon] = 1.0
+        for row, length in enumerate(fitting):
+            windows[row, lead : lead + length] = 1.0
         centres = np.zeros((len(series), len(fitting)))
         spreads = np.zeros_like(centres)
         actuals = np.zeros_like(centres)
@@ -165,7 +166,9 @@ def calibrate(
     h, o = np.array(windows_scored, dtype=float).reshape(-1, 2).T
     independent = len(series) ** 2 / float((correlation**2).sum())
     effective = {
-        horizon: independent * max(1.0, (before - first - lead) / horizon) for horizon in tried if (h == horizon).any()
+        step * rows: independent * max(1.0, (before - first - lead) / rows)
+        for rows in tried
+        if (h == step * rows).any()
     }
     weights = _weights(h, effective)
     level, slope = _scale(z, h, weights)

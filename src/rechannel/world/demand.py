@@ -90,7 +90,7 @@ class Demand:
         for row, (begin, size) in enumerate(zip(first, length, strict=True)):
             at = self.start - self.before + begin
             windows[row, at : at + size] = 1.0
-        widen = self.calibration.widen(np.array(length, dtype=float))
+        widen = self.calibration.widen(self.own.design.step * np.array(length, dtype=float))
         own, own_weights = self._visits(self.own, 0, days, windows, widen)
         rest, rest_weights = own * 0.0, own_weights
         if self.rest is not None:

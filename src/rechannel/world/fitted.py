@@ -145,7 +145,8 @@ def _surroundings(
     usable = np.ones(baseline.dates.size, dtype=bool)
     if baseline.series:
         usable = baseline.series[0].design.usable
-    recent = np.flatnonzero(usable[: baseline.before])[-RECENT_DAYS:]
+    rows = RECENT_DAYS // (7 if panel.cadence == "weekly" else 1)
+    recent = np.flatnonzero(usable[: baseline.before])[-rows:]
     visits = sum_of(panel, "visits", markets)[recent]
     whole = sum_of(panel, "visits", markets)[: baseline.before]
     mean = np.array(
