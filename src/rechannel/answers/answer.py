@@ -92,6 +92,34 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedCustomers:
+    """What a channel's customers use beside it, by journeys, for pictures.
+
+    Attributes
+    ----------
+    channel, customers
+        The channel, and how many of its customers were seen.
+    first, last
+        First and last day of the journeys.
+    others
+        Own channel -> share of what these customers do elsewhere.
+    shares
+        Own channel -> its share of all visits but the channel's: what would stand in their place without journeys.
+    solo, new
+        Share of its sessions by customers who use no other channel; of first sessions, None when it cannot be told.
+    """
+
+    channel: str
+    customers: int
+    first: date
+    last: date
+    others: Mapping[str, Quantiles]
+    shares: Mapping[str, float]
+    solo: Quantiles
+    new: Quantiles | None
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One check of an answer: its key, whether it passed, and figures ready to print.
 
@@ -172,6 +200,7 @@ class Answer:
     refusal: Refusal | None = None
     paths: tuple[Path, ...] = ()
     timeline: Timeline | None = None
+    shared: SharedCustomers | None = None
 
     @property
     def answered(self) -> bool:
