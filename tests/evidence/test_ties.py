@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +132,10 @@ def test_days_outside_are_as_if_they_were_not_there(tmp_path: Path) -> None:
     files = write(groups, tmp_path)
     kept = pq.read_table(
         files.files[0],
-        filters=[("time", ">=", datetime(2024, 1, 20)), ("time", "<", datetime(2024, 2, 20))],
+        filters=[
+            ("time", ">=", np.datetime64("2024-01-20", "us").item()),
+            ("time", "<", np.datetime64("2024-02-20", "us").item()),
+        ],
     )
     (tmp_path / "cut").mkdir()
     pq.write_table(kept, tmp_path / "cut" / "t.parquet")

@@ -24,7 +24,7 @@ LASTING = ("closure", "demotion")
 _SHARED = ("retained", "same_host", "bias", "released", "carried", "selection", *YIELDS)
 """Whitened parameters that all channels have in common, in the order of the parameter vector."""
 _OF_TIES = ("overlap", "solo", "new")
-"""Those that journeys bring in, at its end."""
+"""Those that follow them when journeys are known: factors of what these say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +204,8 @@ class _Reading:
         What follows the gains.
     at
         First of its two parameters: deferral, own bias.
+    row_at
+        First parameter of its channel's row: level, surplus, composition [channel].
     """
 
     finding: Finding
@@ -213,6 +215,7 @@ class _Reading:
     has_rebound: bool
     metrics: tuple[Metric, ...]
     at: int
+    row_at: int
 
 
 class _Model:
@@ -228,13 +231,16 @@ class _Model:
             if finding.clear and finding.channel in place and len(place.keys() & set(finding.channels)) > 1
         ]
         self.anchored = tuple(dict.fromkeys(place[finding.channel] for finding in seen))
-        self.row_at = {channel: len(_SHARED) + k * (2 + n) for k, channel in enumerate(self.anchored)}
-        first = len(_SHARED) + len(self.anchored) * (2 + n)
-        self.ties_at = first + 2 * len(seen)
-        self.size = self.ties_at + (len(_OF_TIES) if around.ties else 0)
-        self.readings = tuple(self._read(finding, place, first + 2 * k) for k, finding in enumerate(seen))
+        self.shared = len(_SHARED) + (len(_OF_TIES) if around.ties else 0)
+        self.row_at = {channel: self.shared + k * (2 + n) for k, channel in enumerate(self.anchored)}
+        first = self.shared + len(self.anchored) * (2 + n)
+        self.size = first + 2 * len(seen)
+        self.readings = tuple(
+            self._read(finding, place, first + 2 * k, self.row_at[place[finding.channel]])
+            for k, finding in enumerate(seen)
+        )
 
-    def _read(self, finding: Finding, place: Mapping[str, int], at: int) -> _Reading:
+    def _read(self, finding: Finding, place: Mapping[str, int], at: int, row_at: int) -> _Reading:
         channel = place[finding.channel]
         order = [index for index, name in enumerate(finding.channels) if name in place and name != finding.channel]
         others = np.array([place[finding.channels[index]] for index in order], dtype=np.intp)
@@ -244,34 +250,35 @@ class _Model:
         if has_rebound:
             values.append(finding.rebound / finding.removed)
         values += [finding.yield_change[metric] for metric in metrics]
-        return _Reading(finding, channel, others, np.array(values), has_rebound, metrics, at)
+        return _Reading(finding, channel, others, np.array(values), has_rebound, metrics, at, row_at)
 
-    def parts(
-        self, theta: FloatArray, channel: int, row: FloatArray | None = None
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Level (logit), surplus and weights of a row: with its parameters in `theta`, or with a `row` of its own."""
-        n, priors, ties = len(self.around.channels), self.priors, self.around.ties
-        if row is None:
-            row = theta[:, self.row_at[channel] : self.row_at[channel] + 2 + n]
+    def parts(self, theta: FloatArray, channel: int, at: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Level (logit), surplus and weights of a row whose own parameters start at `at`."""
+        n, priors = len(self.around.channels), self.priors
         common = np.sqrt(priors.retained_shared) * theta[:, 0]
-        own = np.sqrt(1 - priors.retained_shared) * row[:, 0]
+        own = np.sqrt(1 - priors.retained_shared) * theta[:, at]
         level = priors.retained.centre + priors.retained.sd * (common + own)
         host = priors.same_host.centre + priors.same_host.sd * theta[:, 1]
         scores = np.log(np.maximum(self.around.shares, 1e-9))[None, :] + host[:, None] * self.around.neighbours(channel)
-        if ties is not None:
-            overlap, solo, new = (
-                prior.centre + prior.sd * theta[:, self.ties_at + place]
-                for place, prior in enumerate((priors.overlap, priors.solo, priors.new))
-            )
-            scores = scores + overlap[:, None] * ties.lifts[channel]
-            level = level + solo * ties.solo[channel] + new * ties.new[channel]
-        scores = scores + priors.composition * row[:, 2:]
+        if self.around.ties is not None:
+            lift, moved = self._tied(theta, channel, self.around.ties)
+            scores, level = scores + lift, level + moved
+        scores = scores + priors.composition * theta[:, at + 2 : at + 2 + n]
         if n == 1:
-            return level, priors.surplus * row[:, 1], np.zeros_like(scores)
+            return level, priors.surplus * theta[:, at + 1], np.zeros_like(scores)
         scores[:, channel] = -np.inf
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
-        return level, priors.surplus * row[:, 1], weights
+        return level, priors.surplus * theta[:, at + 1], weights
+
+    def _tied(self, theta: FloatArray, channel: int, ties: Ties) -> tuple[FloatArray, FloatArray]:
+        """What shared customers add to the scores of a row and to its level."""
+        priors = self.priors
+        overlap, solo, new = (
+            prior.centre + prior.sd * theta[:, len(_SHARED) + place]
+            for place, prior in enumerate((priors.overlap, priors.solo, priors.new))
+        )
+        return overlap[:, None] * ties.lifts[channel], solo * ties.solo[channel] + new * ties.new[channel]
 
     def _normal(self, theta: FloatArray, name: str, prior: Normal) -> FloatArray:
         return prior.centre + prior.sd * theta[:, _SHARED.index(name)]
@@ -288,7 +295,7 @@ class _Model:
         """Gain of every other channel per removed visit, shape [draw, other]."""
         finding, priors = reading.finding, self.priors
         lasting = finding.kind in LASTING
-        level, surplus, weights = self.parts(theta, reading.channel)
+        level, surplus, weights = self.parts(theta, reading.channel, reading.row_at)
         own = theta[:, reading.at + 1]
         bias = own * np.sqrt(0.5) if lasting else np.sqrt(0.5) * (theta[:, _SHARED.index("bias")] + own)
         kept = expit(level + priors.bias * bias) + surplus
@@ -382,8 +389,8 @@ def fit_diversion(
     Diversion
         ``D[c, j] = (expit(level_c) + surplus_c) softmax_j(log share_j + same_host + e_cj) + spill_cj`` over own
         channels; what is not retained splits between rivals and outside. With journeys the weights also have
-        ``overlap x lift_cj`` and the level ``solo x solo_c + new x new_c`` (`evidence.ties`), the three factors learned
-        with everything else.
+        ``overlap x lift_cj`` and the level ``solo x solo_c + new x new_c`` (`evidence.ties`); the three factors are
+        learned with everything else.
 
     Notes
     -----
@@ -399,9 +406,9 @@ def likeliest_retained(around: Surroundings, findings: Sequence[Finding], priors
     """Retained share of every channel at the most probable parameters, shape [channel]: a quick look, no draws."""
     model = _Model(around, findings, priors)
     theta, _ = posterior_mode(model.size, model.readings, model.predict, model.whitener)
-    unseen = np.zeros((1, 2 + len(around.channels)))
+    whole = np.concatenate([theta, np.zeros(2 + len(around.channels))])[None, :]
     levels = [
-        model.parts(theta[None, :], channel, None if channel in model.row_at else unseen)[0][0]
+        model.parts(whole, channel, model.row_at.get(channel, model.size))[0][0]
         for channel in range(len(around.channels))
     ]
     return np.asarray(expit(np.array(levels)))
@@ -423,8 +430,9 @@ def _assemble(model: _Model, posterior: Posterior, seed: int) -> Diversion:
     weights = np.zeros((count, n, n))
     spill = np.zeros((count, n, n))
     for channel in range(n):
-        own_row = fresh(2 + n)
-        parts = model.parts(theta, channel, None if channel in model.row_at else own_row)
+        own_row, at = fresh(2 + n), model.row_at.get(channel)
+        beside = theta if at is not None else np.concatenate([theta[:, : model.shared], own_row], axis=1)
+        parts = model.parts(beside, channel, model.shared if at is None else at)
         retained[:, channel], surplus[:, channel], short = parts
         moved = priors.recomposition * fresh(n)
         weights[:, channel] = short if channel in lasting else _recomposed(short, moved)
