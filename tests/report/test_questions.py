@@ -234,11 +234,11 @@ def test_customers_in_common_stand_beside_what_visits_say(language: Language) ->
     assert chart.twin.rows[0].cells[0].text in chart.title
     assert "3,400" in chart.lead
     assert "12%" in chart.reading
-    assert "4%" in chart.reading
+    assert "4.0%" in chart.reading
     assert chart.grade is Grade.C
     short = replace(made_closure(), shared=made_shared("discover", new=False))
     chart = next(one for one in charts(chapter(short, language)) if one.panels[0].name == "shared")
-    assert "4%" not in chart.reading
+    assert "4.0%" not in chart.reading
     bare = replace(made_closure(), shared=None)
     assert "shared" not in [one.panels[0].name for one in charts(chapter(bare, language))]
 
