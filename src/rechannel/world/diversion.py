@@ -274,9 +274,11 @@ class _Model:
     def _tied(self, theta: FloatArray, channel: int, ties: Ties) -> tuple[FloatArray, FloatArray]:
         """What shared customers add to the scores of a row and to its level."""
         priors = self.priors
+        is_stated = bool(self.around.hosts[channel] or self.around.kinds[channel])
+        lifted = priors.overlap_beside if is_stated else priors.overlap
         overlap, solo, new = (
             prior.centre + prior.sd * theta[:, len(_SHARED) + place]
-            for place, prior in enumerate((priors.overlap, priors.solo, priors.new))
+            for place, prior in enumerate((lifted, priors.solo, priors.new))
         )
         return overlap[:, None] * ties.lifts[channel], solo * ties.solo[channel] + new * ties.new[channel]
 
