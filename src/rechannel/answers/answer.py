@@ -107,6 +107,8 @@ class SharedCustomers:
         Own channel -> its share of all visits but the channel's: what would stand in their place without journeys.
     solo, new
         Share of its sessions by customers who use no other channel; of first sessions, None when it cannot be told.
+    is_used
+        Whether the answer starts from `others`; where hosts or kinds are stated it starts from them and from `shares`.
     """
 
     channel: str
@@ -117,6 +119,7 @@ class SharedCustomers:
     shares: Mapping[str, float]
     solo: Quantiles
     new: Quantiles | None
+    is_used: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ def answer_closure(
             seed=provenance.seed,
         )
         if demand is not None:
-            read = ties_check(around.journeys, told, panel.channels, question.channel)
+            read = ties_check(around.journeys, told, world.around, question.channel)
             return _answer(panel, world, demand, question, money, provenance, step, around.channels, read)
         why = Refusal("few_open_days", {"channel": question.channel}, ("more_history",))
     rows = [

@@ -79,22 +79,23 @@ class TiesBefore:
         return found
 
 
-def ties_check(journeys: TiesBefore | None, day: date, channels: Sequence[str], channel: str) -> tuple[Check, ...]:
-    """Whether journeys told who else a channel's customers use; no check when the case has none."""
-    found = None if journeys is None else journeys.before(day, channels)
+def ties_check(journeys: TiesBefore | None, day: date, around: Surroundings, channel: str) -> tuple[Check, ...]:
+    """What journeys told about a channel's customers, or why nothing; no check when the case has no touches."""
+    found = None if journeys is None else journeys.before(day, around.channels)
     if found is None:
         return ()
     if isinstance(found, Refusal):
         return (Check(found.code, False, found.args),)
-    if channel not in found.ways:
+    told = shared_customers(around, channel)
+    if told is None:
         return (Check("journeys_few_of", False, {"channel": channel, "wanted": FEWEST_CUSTOMERS}),)
     figures: dict[str, float | str] = {
         "channel": channel,
-        "customers": found.ways[channel].customers,
-        "first": found.first.isoformat(),
-        "last": found.last.isoformat(),
+        "customers": told.customers,
+        "first": told.first.isoformat(),
+        "last": told.last.isoformat(),
     }
-    return (Check("journeys", True, figures),)
+    return (Check("journeys" if told.is_used else "journeys_beside_hosts", True, figures),)
 
 
 def shared_customers(around: Surroundings, channel: str) -> SharedCustomers | None:
@@ -102,14 +103,25 @@ def shared_customers(around: Surroundings, channel: str) -> SharedCustomers | No
     ties = around.ties
     if ties is None or channel not in ties.ways:
         return None
-    ways, rest = ties.ways[channel], 1 - float(around.shares[around.channels.index(channel)])
+    at = around.channels.index(channel)
+    ways, rest = ties.ways[channel], 1 - float(around.shares[at])
     shares = {name: float(share) / rest for name, share in zip(around.channels, around.shares, strict=True) if rest > 0}
     others = {name: spread for name, spread in ways.others.items() if name in shares}
-    return SharedCustomers(channel, ways.customers, ties.first, ties.last, others, shares, ways.solo, ways.new)
+    return SharedCustomers(
+        channel,
+        ways.customers,
+        ties.first,
+        ties.last,
+        others,
+        shares,
+        ways.solo,
+        ways.new,
+        around.uses_lifts(at),
+    )
 
 
 def ties_evidence(around: Surroundings, channel: str) -> tuple[EvidenceItem, ...]:
-    """The same as evidence: the channel's customers, then what they use beside it."""
+    """The same as evidence: the channel's customers, then what they use beside it where the answer starts from that."""
     told = shared_customers(around, channel)
     if told is None:
         return ()
@@ -122,7 +134,7 @@ def ties_evidence(around: Surroundings, channel: str) -> tuple[EvidenceItem, ...
     if told.new is not None:
         figures["new"] = round(told.new.median, 4)
     items = [EvidenceItem("journeys", channel, Grade.C, figures)]
-    for other, spread in told.others.items():
+    for other, spread in told.others.items() if told.is_used else ():
         low, high = (round(end, 4) for end in spread.interval())
         beside = {"used_beside": round(spread.median, 4), "low": low, "high": high}
         items.append(EvidenceItem("overlap", other, Grade.C, {**beside, "by_visits": round(told.shares[other], 4)}))

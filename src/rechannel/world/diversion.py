@@ -67,6 +67,11 @@ class Surroundings:
 
         return np.maximum(same(self.hosts), same(self.kinds))
 
+    def uses_lifts(self, channel: int) -> bool:
+        """Whether shared customers shape a row: they are known, and no stated host or kind says whom it is near to."""
+        is_stated = bool(self.hosts[channel] or self.kinds[channel])
+        return self.ties is not None and bool(self.ties.known[channel]) and not is_stated
+
 
 @dataclass(frozen=True, slots=True)
 class Diversion:
@@ -274,13 +279,12 @@ class _Model:
     def _tied(self, theta: FloatArray, channel: int, ties: Ties) -> tuple[FloatArray, FloatArray]:
         """What shared customers add to the scores of a row and to its level."""
         priors = self.priors
-        is_stated = bool(self.around.hosts[channel] or self.around.kinds[channel])
-        lifted = priors.overlap_beside if is_stated else priors.overlap
         overlap, solo, new = (
             prior.centre + prior.sd * theta[:, len(_SHARED) + place]
-            for place, prior in enumerate((lifted, priors.solo, priors.new))
+            for place, prior in enumerate((priors.overlap, priors.solo, priors.new))
         )
-        return overlap[:, None] * ties.lifts[channel], solo * ties.solo[channel] + new * ties.new[channel]
+        lifts = ties.lifts[channel] if self.around.uses_lifts(channel) else np.zeros_like(ties.lifts[channel])
+        return overlap[:, None] * lifts, solo * ties.solo[channel] + new * ties.new[channel]
 
     def _normal(self, theta: FloatArray, name: str, prior: Normal) -> FloatArray:
         return prior.centre + prior.sd * theta[:, _SHARED.index(name)]
@@ -390,9 +394,9 @@ def fit_diversion(
     -------
     Diversion
         ``D[c, j] = (expit(level_c) + surplus_c) softmax_j(log share_j + same_host + e_cj) + spill_cj`` over own
-        channels; what is not retained splits between rivals and outside. With journeys the weights also have
-        ``overlap x lift_cj`` and the level ``solo x solo_c + new x new_c`` (`evidence.ties`); the three factors are
-        learned with everything else.
+        channels; what is not retained splits between rivals and outside. With journeys the level also has
+        ``solo x solo_c + new x new_c``, and the weights ``overlap x lift_cj`` unless hosts say whom the channel is near
+        to (`evidence.ties`); the three factors are learned with everything else.
 
     Notes
     -----

@@ -42,12 +42,11 @@ class Priors:
         others, and a few days show none of it. An assumption.
     same_host
         Log weight of channels on the surface of the same host, relative to others.
-    overlap, overlap_beside
-        Factor of log lifts of shared customers in log weights: 1 when diverted visits spread as their customers do, 0
-        when overlap tells nothing that sizes do not; who is diverted need not be typical of them, hence the range. The
-        second holds for channels whose host or kind is stated: that channels of one surface share their customers is
-        then said twice. On 140 made markets (`rechannel lab`) the factor was 1.05 (se .23) without hosts and .29 (se
-        .19) beside them, on a first half 1.53 (.42) and .41 (.32).
+    overlap
+        Factor of log lifts of shared customers in log weights, for channels without a stated host or kind: 1 when
+        diverted visits spread as their customers do, 0 when overlap tells nothing that sizes do not; half way, with
+        room for both. Beside stated hosts lifts are left out: channels of one surface share their customers anyway,
+        and scores on made markets got worse (docs/benchmarks.md, journeys in a forecast).
     solo, new
         Change of the logit of the retained share when all of a channel's sessions, rather than none, are of customers
         who use no other channel, or are their first: they find back less readily, so the odds are taken as e^-1 of the
@@ -91,8 +90,7 @@ class Priors:
     composition: float = 0.9
     recomposition: float = 0.3
     same_host: Normal = Normal(0.4, 0.6)
-    overlap: Normal = Normal(1.0, 0.5)
-    overlap_beside: Normal = Normal(0.4, 0.4)
+    overlap: Normal = Normal(0.5, 0.5)
     solo: Normal = Normal(-1.0, 0.5)
     new: Normal = Normal(-1.0, 0.5)
     rival_composition: float = 0.5

@@ -1,4 +1,4 @@
-"""Who else the customers of an entry use: by journeys, beside the shares of visits that would stand in their place."""
+"""Who else the customers of an entry use: by journeys, beside their shares of visits."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ def shared_chart(answer: Answer, reader: Reader) -> list[Block]:
         Key(text("chart.key.by_visits", language), "tick", "counterfactual"),
     )
     gap = " " if language == "en" else ""
-    reading = f"{note}{gap}{text('report.shared.reading', language, channel=channel)}"
-    return [Chart(phrases.heading(title), (figure,), reading, twin, keys, lead, Grade.C)]
+    role = text(f"report.shared.{'used' if told.is_used else 'unused'}", language)
+    reading = gap.join((note, text("report.shared.reading", language, channel=channel), role))
+    return [Chart(phrases.heading(title), (figure,), reading, twin, keys, lead, Grade.C if told.is_used else None)]
 
 
 def _alone(told: SharedCustomers, channel: str, reader: Reader) -> str:
