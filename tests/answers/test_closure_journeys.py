@@ -18,6 +18,7 @@ from rechannel.case import Case, new_case, open_case
 from rechannel.evidence.ties import FEWEST_CUSTOMERS
 from rechannel.source.addition import add_to_case
 from rechannel.tables.panel import Panel
+from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.wording import LANGUAGES, text
 
 ODD = ("c\"h'0", "ch1", "ch2); --", "小程序<b>")
@@ -56,14 +57,20 @@ def touches(seed: int, first: date, days: int, names: tuple[str, ...], customers
     )
 
 
-def made_case(folder: Path, log: pa.Table | None, names: tuple[str, ...] = ("ch0", "ch1", "ch2", "ch3")) -> Case:
+def made_case(
+    folder: Path,
+    log: pa.Table | None,
+    names: tuple[str, ...] = ("ch0", "ch1", "ch2", "ch3"),
+    channels: tuple[Channel, ...] = (),
+) -> Case:
     folder.mkdir(parents=True)
     tables = {"daily": daily(made_shop(5, DAYS).panel, names)}
     if log is not None:
         tables["touches"] = log
     for name, table in tables.items():
         pq.write_table(table, folder / f"{name}.parquet")
-    new_case(folder / "case", {name: folder / f"{name}.parquet" for name in tables}, today=TODAY)  # type: ignore[misc]
+    files = {name: folder / f"{name}.parquet" for name in tables}
+    new_case(folder / "case", files, today=TODAY, channels=channels)  # type: ignore[arg-type]
     return open_case(folder / "case")
 
 
@@ -121,6 +128,24 @@ def test_customers_lead_the_way(tmp_path: Path, plain: Answer, names: tuple[str,
     assert answer.shared.last == ON - timedelta(days=1)
 
 
+def test_beside_stated_hosts_only_solo_and_new_are_used(tmp_path: Path) -> None:
+    """What customers use beside the channel is shown and not used; the answer says so."""
+    names = ("ch0", "ch1", "ch2", "ch3")
+    hosts = (Channel("ch1", host="platform"), Channel("ch3", host="platform"))
+    log = touches(1, ON - timedelta(days=150), 150, names)
+    found, usual = (
+        made_case(tmp_path / str(k), one, names, hosts).closure("ch1", ON, (30,)) for k, one in enumerate((log, None))
+    )
+    assert medians(found, names) == pytest.approx(medians(usual, names), abs=0.03)  # draws of their own
+    assert found.checks[-1].key == "journeys_beside_hosts"
+    assert found.checks[-1].passed
+    assert [item.kind for item in found.evidence if item.kind in ("journeys", "overlap")] == ["journeys"]
+    assert found.shared is not None
+    assert not found.shared.is_used
+    assert set(found.shared.others) == {"ch0", "ch2", "ch3"}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("log", "key"),
     [

@@ -239,6 +239,11 @@ def test_customers_in_common_stand_beside_what_visits_say(language: Language) ->
     short = replace(made_closure(), shared=made_shared("discover", new=False))
     chart = next(one for one in charts(chapter(short, language)) if one.panels[0].name == "shared")
     assert "4.0%" not in chart.reading
+    assert text("report.shared.used", language) in chart.reading
+    unused = replace(made_closure(), shared=replace(made_shared("discover"), is_used=False))
+    chart = next(one for one in charts(chapter(unused, language)) if one.panels[0].name == "shared")
+    assert text("report.shared.unused", language) in chart.reading
+    assert chart.grade is None
     bare = replace(made_closure(), shared=None)
     assert "shared" not in [one.panels[0].name for one in charts(chapter(bare, language))]
 
