@@ -46,7 +46,8 @@ class TiesBefore:
     def before(self, day: date, channels: Sequence[str]) -> Ties | Refusal | None:
         """Ties between the channels of a panel by the touches before a day; see `evidence.ties.ties_of`.
 
-        Assumption: the customers of `touches` use channels together as all customers of the shop do.
+        Assumption: the customers of `touches` use channels together as all customers of the shop do, and as those of
+        any one of its markets.
 
         Returns
         -------

@@ -19,7 +19,7 @@ OWN_TABLE = ("record", "exposure")
 """Questions whose chapter holds their evidence in a table of its own."""
 
 PICTURED = "overlap"
-"""Kind whose items stand in the table of a picture."""
+"""Kind whose items stand in the table of a picture of `closure`."""
 
 DAYS = ("on", "start", "contract_end", "first", "last")
 SHARES = ("share", "retained", "retained_sd", "goes_to_share", "severity", "solo", "new")
