@@ -12,7 +12,6 @@ from rechannel.source.store import CaseFolder
 from rechannel.tables.engines.choose import overlap_case
 from rechannel.tables.journeyrules import Bootstrap, Days
 from rechannel.vocabulary.errors import CallError, MissingPart
-from rechannel.vocabulary.estimate import Refusal
 from rechannel.vocabulary.grade import Grade
 from rechannel.world.diversion import Surroundings
 
@@ -41,9 +40,9 @@ class TiesBefore:
 
     folder: CaseFolder
     seed: int
-    _known: dict[tuple[date, tuple[str, ...]], Ties | Refusal | None] = field(default_factory=dict, compare=False)
+    _known: dict[tuple[date, tuple[str, ...]], Ties | Check | None] = field(default_factory=dict, compare=False)
 
-    def before(self, day: date, channels: Sequence[str]) -> Ties | Refusal | None:
+    def before(self, day: date, channels: Sequence[str]) -> Ties | Check | None:
         """Ties between the channels of a panel by the touches before a day; see `evidence.ties.ties_of`.
 
         Assumption: the customers of `touches` use channels together as all customers of the shop do, and as those of
@@ -51,15 +50,15 @@ class TiesBefore:
 
         Returns
         -------
-        The ties; why the touches give none, as a refusal whose code is the check to print (`journeys_far`,
-        `journeys_short`, `journeys_few`, `journeys_unread`); None when the case has no touches.
+        The ties; a failed check that says why the touches give none (`journeys_far`, `journeys_short`, `journeys_few`,
+        `journeys_unread`); None when the case has no touches.
         """
         key = (day, tuple(channels))
         if key not in self._known:
             self._known[key] = self._read(day, channels)
         return self._known[key]
 
-    def _read(self, day: date, channels: Sequence[str]) -> Ties | Refusal | None:
+    def _read(self, day: date, channels: Sequence[str]) -> Ties | Check | None:
         if "touches" not in self.folder.config.tables and self.folder.config.engine.kind == "duckdb":
             return None
         days = Days(day - timedelta(days=WINDOW_DAYS), day)
@@ -68,15 +67,15 @@ class TiesBefore:
             tables = overlap_case(self.folder, days, asked, ROWS)
         except (CallError, MissingPart) as error:
             code = "journeys_far" if error.code == "RC360" else "journeys_unread"
-            return Refusal(code, {"day": day.isoformat(), "code": error.code, "reach": str(REACH_DAYS)})
+            return Check(code, False, {"day": day.isoformat(), "code": error.code, "reach": str(REACH_DAYS)})
         found = ties_of(tables, channels)
         if (day - found.last).days > REACH_DAYS:
-            return Refusal("journeys_far", {"day": day.isoformat(), "reach": str(REACH_DAYS)})
+            return Check("journeys_far", False, {"day": day.isoformat(), "reach": str(REACH_DAYS)})
         spanned = (found.last - found.first).days + 1
         if spanned < FEWEST_DAYS:
-            return Refusal("journeys_short", {"days": str(spanned), "wanted": str(FEWEST_DAYS)})
+            return Check("journeys_short", False, {"days": str(spanned), "wanted": str(FEWEST_DAYS)})
         if not found.ways:
-            return Refusal("journeys_few", {"wanted": str(FEWEST_CUSTOMERS)})
+            return Check("journeys_few", False, {"wanted": str(FEWEST_CUSTOMERS)})
         return found
 
 
@@ -85,8 +84,8 @@ def ties_check(journeys: TiesBefore | None, day: date, around: Surroundings, cha
     found = None if journeys is None else journeys.before(day, around.channels)
     if found is None:
         return ()
-    if isinstance(found, Refusal):
-        return (Check(found.code, False, found.args),)
+    if isinstance(found, Check):
+        return (found,)
     told = shared_customers(around, channel)
     if told is None:
         return (Check("journeys_few_of", False, {"channel": channel, "wanted": FEWEST_CUSTOMERS}),)
