@@ -63,19 +63,19 @@ class TiesBefore:
             return None
         days = Days(day - timedelta(days=WINDOW_DAYS), day)
         asked = Bootstrap(REPLICATES, self.seed, of=("alone", "overlap"))
+        far = Check("journeys_far", False, {"day": day.isoformat(), "reach": REACH_DAYS})
         try:
             tables = overlap_case(self.folder, days, asked, ROWS)
         except (CallError, MissingPart) as error:
-            code = "journeys_far" if error.code == "RC360" else "journeys_unread"
-            return Check(code, False, {"day": day.isoformat(), "code": error.code, "reach": str(REACH_DAYS)})
+            return far if error.code == "RC360" else Check("journeys_unread", False, {"code": error.code})
         found = ties_of(tables, channels)
         if (day - found.last).days > REACH_DAYS:
-            return Check("journeys_far", False, {"day": day.isoformat(), "reach": str(REACH_DAYS)})
+            return far
         spanned = (found.last - found.first).days + 1
         if spanned < FEWEST_DAYS:
-            return Check("journeys_short", False, {"days": str(spanned), "wanted": str(FEWEST_DAYS)})
+            return Check("journeys_short", False, {"days": spanned, "wanted": FEWEST_DAYS})
         if not found.ways:
-            return Check("journeys_few", False, {"wanted": str(FEWEST_CUSTOMERS)})
+            return Check("journeys_few", False, {"wanted": FEWEST_CUSTOMERS})
         return found
 
 
