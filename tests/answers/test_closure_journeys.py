@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from closure_shops import FIRST, made_shop
 
-from rechannel.answers.answer import Answer, dumps
-from rechannel.answers.ties import FEWEST_DAYS, REACH_DAYS
+from rechannel.answers.answer import Answer, Check, dumps
+from rechannel.answers.ties import FEWEST_DAYS, REACH_DAYS, TiesBefore
 from rechannel.case import Case, new_case, open_case
 from rechannel.evidence.ties import FEWEST_CUSTOMERS
 from rechannel.source.addition import add_to_case
+from rechannel.source.config import EngineSource
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.wording import LANGUAGES, text
@@ -174,3 +176,13 @@ def test_touches_that_tell_nothing_of_the_channel_are_named(
         kept = [row.to_json() for row in answer.estimates]
         assert kept == [row.to_json() for row in plain.estimates]
         assert answer.checks[:-1] == plain.checks
+
+
+def test_an_engine_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    """The closure is answered from shares, and the code of the failure stands in the check."""
+    case = made_case(tmp_path / "shop", None)
+    case.folder.config = replace(case.folder.config, engine=EngineSource("clickhouse", "http://127.0.0.1:9", "touches"))
+    found = TiesBefore(case.folder, 1).before(ON, case.panel.channels)
+    assert isinstance(found, Check)
+    assert (found.key, found.passed) == ("journeys_unread", False)
+    assert found.figures["code"] in ("RC361", "RC362")
