@@ -117,6 +117,11 @@ def test_schema_bytes_and_agreement(shop: Shop) -> None:
     shock = next(check for check in answer.checks if check.key == "coincident_shock")
     p = float(shock.figures["p_value"])
     assert (p < 0.1) == excludes or abs(p - 0.1) < 1e-4
+    for cloud in answer.placebos:
+        assert cloud.days in HORIZONS
+        assert list(cloud.starts) == sorted(cloud.starts)
+        assert cloud.starts[-1] + timedelta(days=cloud.days) <= shop.question.on
+        assert min(*cloud.missed, cloud.at_event) >= -1
     if answer.verdict == "effect":
         assert excludes
     if answer.verdict == "cannot_tell":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -13,11 +14,12 @@ from rechannel.evidence.channel import ChannelSeries, fit_channel
 from rechannel.evidence.design import build_design
 from rechannel.evidence.impact import OpenPath, Window, open_path
 from rechannel.evidence.joint import (
+    _gap_errors,
     error_correlation,
     expected_path,
+    gap_correlation,
     joint_scores,
     joint_sums,
-    shock_correlation,
     states,
     window_sums,
 )
@@ -68,16 +70,37 @@ def ask(
     return open_path(panel, baseline, calibration, Window(channel, None, on, None, horizons), draws=4096, seed=3)
 
 
-@pytest.mark.parametrize(("common", "low", "high"), [(0.0, -0.1, 0.1), (0.05, 0.6, 0.95), (0.2, 0.9, 1.0)])
-def test_shock_correlation_finds_the_shared_demand(common: float, low: float, high: float) -> None:
+@pytest.mark.parametrize(("common", "low", "high"), [(0.0, -0.1, 0.15), (0.05, 0.6, 0.95), (0.2, 0.9, 1.0)])
+def test_gaps_share_the_demand(common: float, low: float, high: float) -> None:
     panel = panel_of(made_visits(500, 2, common=common))
-    correlation = shock_correlation(fit_all(panel, 500))
+    correlation = gap_correlation(fit_all(panel, 500), 14, slice(0, 7))
     off = correlation[~np.eye(4, dtype=bool)]
     assert correlation == pytest.approx(correlation.T)
     assert np.diag(correlation) == pytest.approx(1.0)
     assert np.linalg.eigvalsh(correlation).min() > -1e-9
     assert low <= off.mean() <= high
-    assert shock_correlation(fit_all(panel, 500)[:1]) == pytest.approx(np.ones((1, 1)))
+    assert gap_correlation(fit_all(panel, 500)[:1], 14, slice(0, 7)) == pytest.approx(np.ones((1, 1)))
+
+
+def test_longer_gaps_hang_together_more() -> None:
+    """Own noise is white and the shared demand is not: sums over more days are shared to a larger part."""
+    fits = fit_all(panel_of(made_visits(700, 5, common=0.02)), 700)
+    one, ten = (gap_correlation(fits, days, slice(None))[0, 1:].mean() for days in (1, 10))
+    assert ten > one + 0.1
+
+
+def test_a_gap_in_white_noise_is_filled_with_the_mean_around_it() -> None:
+    """Kriging with an unknown mean: without level moves and AR every day around weighs the same."""
+    values = np.exp(np.random.default_rng(3).normal(5, 0.1, 200))
+    one = fit_all(panel_of(values[:, None]), 200)[0]
+    at = int(np.argmin(one.fit.grid.q + np.abs(one.fit.grid.phi)))
+    weight = np.zeros(one.fit.weight.size)
+    weight[at] = 1.0
+    one = replace(one, fit=replace(one.fit, weight=weight))
+    y = np.log(values) - one.design.columns[:200] @ one.fit.coefficients[at]
+    found = _gap_errors(one, 5, slice(0, 2))
+    around = np.concatenate([y[72:100], y[105:133]])
+    assert found[100] == pytest.approx(y[100:102].sum() - 2 * around.mean(), abs=0.02)
 
 
 def test_joint_scores_have_the_correlation_asked_and_repeat() -> None:
@@ -119,6 +142,20 @@ def test_right_forecasts_get_a_lambda_near_one() -> None:
     assert np.exp(np.mean(levels)) == pytest.approx(1.0, abs=0.02)
 
 
+def test_placebo_windows_say_which_series_missed_and_by_how_much() -> None:
+    panel = panel_of(made_visits(500, 4))
+    fits = fit_all(panel, 440)
+    known = placebo.calibrate(fits, 440, 0, [30], error_correlation(fits))
+    assert set(known.series.tolist()) == {placebo.TOTAL, 0, 1, 2, 3}
+    apart = np.abs(known.scores) > 0.3  # a log forecast's median lies below its mean
+    assert (np.sign(known.missed[apart]) == np.sign(known.scores[apart])).mean() > 0.98
+    visits = panel.over_markets("visits")
+    for place in np.flatnonzero((known.series == 1) & (known.horizons == 30)).tolist():
+        first = int(known.origins[place])
+        came = visits[first : first + 30, 1].sum()
+        assert came / (1 + known.missed[place]) == pytest.approx(30 * visits[first - 60 : first, 1].mean(), rel=0.25)
+
+
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_calibration_answers_forecasts_made_too_narrow_or_too_wide(
     factor: float, monkeypatch: pytest.MonkeyPatch
@@ -126,7 +163,7 @@ def test_calibration_answers_forecasts_made_too_narrow_or_too_wide(
     """Every placebo forecast's spread is multiplied; lambda must move the other way."""
     panel = panel_of(made_visits(500, 4))
     fits = fit_all(panel, 440)
-    correlation = shock_correlation(fits)
+    correlation = error_correlation(fits)
     plain = placebo.calibrate(fits, 440, 0, [30], correlation)
     honest = placebo.window_sums
 

@@ -226,6 +226,18 @@ def test_false_alarms_are_counted_where_nothing_happened() -> None:
         score([])
 
 
+def test_large_losses_are_found_or_missed_or_refused() -> None:
+    large = [hand_made(i, 0.5, question="impact", large_losses=frozenset({30})) for i in range(60)]
+    small = [hand_made(60 + i, 0.5, question="impact") for i in range(40)]
+    records = answers([*large, *small], lambda f, _: np.asarray((9.0 if f.seed % 10 else 0.5) + NORMAL))
+    refused = [r if r.facts.seed != 1 else replace(r, said={}) for r in records]
+    found = [next(bar for bar in score(rows).bars if bar.name == "losses_found") for rows in (records, refused)]
+    assert [bar.figure for bar in found] == pytest.approx([54 / 60, 53 / 60])
+    assert [bar.passed for bar in found] == [True, False]
+    few = next(bar for bar in score(records[:40] + records[60:]).bars if bar.name == "losses_found")
+    assert few.passed is None
+
+
 def test_targets_are_the_truth() -> None:
     world = make_world(replace(draw_spec("plain", 1), customers=400))
     facts = facts_of(world, other=world.truth)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from rechannel.answers.answer import Answer, Check, EvidenceItem, Path, Provenance
+from rechannel.answers.answer import Answer, Check, EvidenceItem, Path, PlaceboCloud, Provenance
 from rechannel.report.facts import CaseFacts, ChannelShare, TableFacts
 from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.errors import Fault
@@ -97,6 +97,10 @@ def made_answer(*, channel: str = "discover", days: int = 90, rival: str = "Riva
         grade=Grade.B,
         verdict="effect",
         paths=(entry, total),
+        placebos=(
+            PlaceboCloud(channel, 30, tuple(ON - timedelta(days=40 * k) for k in (9, 6, 3)), (-0.04, 0.1, 0.02), -0.97),
+            PlaceboCloud(None, 30, tuple(ON - timedelta(days=40 * k) for k in (9, 6, 3)), (-0.03, 0.05, 0.01), -0.04),
+        ),
     )
 
 

@@ -48,7 +48,7 @@ def test_a_page_stands_alone(language: str) -> None:
     assert "@import" not in page
     assert seen.tags[0][1]["lang"] == language
     pictures = sum(attributes.get("role") == "img" for _, attributes in seen.tags)
-    assert pictures == 2 * (3 + 3 + 2 + 3)
+    assert pictures == 2 * (3 + 3 + 2 + 2 + 3 + 2)
     assert sum("folded" in a.get("class", "") for _, a in seen.tags) >= 4  # a table beside every chart
 
 

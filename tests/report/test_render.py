@@ -14,7 +14,7 @@ import pytest
 from made_answers import HOSTILE, made_path
 
 from rechannel.report import render
-from rechannel.report.dots import Dot, dot_figure
+from rechannel.report.dots import Cloud, Dot, cloud_figure, dot_figure
 from rechannel.report.figures import day_words, gap_of, path_figures, round_ticks
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.errors import MissingPart, RechannelError
@@ -192,3 +192,13 @@ def test_an_axis_prints_its_ticks_exactly(high: float) -> None:
         steps = np.diff(sorted(values))
         assert len(values) >= 4
         assert np.allclose(steps, steps[0])
+
+
+def test_a_cloud_draws_every_mark_once_and_hostile_names_as_text() -> None:
+    cloud = Cloud(HOSTILE, (-0.1, 0.05, 0.2), -1.0, "-100%", "#0072b2")
+    drawing = cloud_figure("c", "a", "b", (cloud,), "en").wide
+    markup = render.svg(drawing, prefix="x", title="", description="")
+    tags = Tags(markup)
+    assert not any(name == "script" for name, _ in tags.tags)
+    faint = [attrs for name, attrs in tags.tags if name == "path" and attrs.get("fill-opacity", "1") == "0.3"]
+    assert len(faint) == len(cloud.around)

@@ -20,7 +20,9 @@ from rechannel.world.demand import REST, Demand, forecast_demand
 DRAWS, SEED, DAYS = 2048, 3, 210
 LEVELS = np.array([4000.0, 2500.0, 1500.0, 300.0])
 RATE = 0.04
-PLAIN = Calibration(0.0, 0.0, np.empty(0), np.empty(0), np.empty(0), {}, 0.0, float("nan"))
+PLAIN = Calibration(
+    0.0, 0.0, np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.intp), np.empty(0), {}, 0.0, float("nan")
+)
 """A placebo scale of 1."""
 NEAR = 0.05
 """Median of a forecast of a level series against its level: five standard deviations of a monthly sum."""

@@ -71,6 +71,36 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceboCloud:
+    """How far forecasts of past days missed where nothing is known to have happened, and how far the one of D did.
+
+    Attributes
+    ----------
+    channel
+        Channel, or None for the total over own channels.
+    days
+        Length of every window.
+    starts
+        First days of the past windows, shape [window].
+    missed
+        What came in them over what was forecast, less 1, shape [window].
+    at_event
+        The same from D on.
+    """
+
+    channel: str | None
+    days: int
+    starts: tuple[date, ...]
+    missed: tuple[float, ...]
+    at_event: float
+
+    @property
+    def farther(self) -> int:
+        """Past windows whose forecast missed at least as far as the one of D."""
+        return sum(abs(one) >= abs(self.at_event) for one in self.missed)
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """What happened to a channel and under which agreements, for pictures.
 
@@ -202,6 +232,7 @@ class Answer:
     verdict: Verdict | None = None
     refusal: Refusal | None = None
     paths: tuple[Path, ...] = ()
+    placebos: tuple[PlaceboCloud, ...] = ()
     timeline: Timeline | None = None
     shared: SharedCustomers | None = None
 

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from rechannel.answers.answer import Answer, DailyRow, EvidenceItem, Path, Provenance
+from rechannel.answers.answer import Answer, DailyRow, EvidenceItem, Path, PlaceboCloud, Provenance
 from rechannel.answers.closure import Surrounds
 from rechannel.answers.measured_checks import VERDICT_COVERAGE, MeasuredEvent, checks_of, coincident_shock, grade_at
 from rechannel.answers.measured_rows import MeasuredHorizon, names_of
@@ -18,7 +18,8 @@ from rechannel.answers.standing import evidence_of
 from rechannel.evidence.baseline import untouched_markets
 from rechannel.evidence.design import DISTURBING
 from rechannel.evidence.impact import Window, open_path, visits_before
-from rechannel.tables.panel import Panel
+from rechannel.evidence.placebo import TOTAL
+from rechannel.tables.panel import Panel, to_date
 from rechannel.tables.rivals import RivalFigure, in_market
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.channel import Channel, Verdict, name_of
@@ -32,6 +33,8 @@ from rechannel.world.measured_days import day_paths
 
 FEWEST_DAYS = 28
 LARGEST_UNSEEN_SHARE = 0.3
+FEWEST_PLACEBOS = 5
+"""Past windows of one length that make a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ def answer_impact(
         grade=headline.value.grade,
         verdict=verdict,
         paths=paths,
+        placebos=_placebos(panel, event, horizon),
     )
 
 
@@ -315,6 +319,32 @@ def _paths(panel: Panel, event: MeasuredEvent) -> tuple[Path, ...]:
             )
         )
     return tuple(paths)
+
+
+def _placebos(panel: Panel, event: MeasuredEvent, horizon: int) -> tuple[PlaceboCloud, ...]:
+    """The channel's and the total's placebo windows of the longest length tried often enough within the horizon."""
+    known, opened = event.calibration, event.opened
+    of = {TOTAL: None, opened.closed: opened.window.channel} if len(opened.channels) > 1 else {opened.closed: None}
+    cut = opened.stretches
+    for rows in sorted((end for end in cut.ends if end * cut.step <= horizon), reverse=True):
+        here = (known.horizons == rows) & np.isfinite(known.missed)
+        if min((here & (known.series == which)).sum() for which in of) >= FEWEST_PLACEBOS:
+            break
+    else:
+        return ()
+    stretches = np.array(cut.ends) <= rows
+    found = []
+    for which, channel in sorted(of.items(), reverse=True):
+        mine = here & (known.series == which)
+        places = slice(None) if which == TOTAL else slice(which, which + 1)
+        foretold = float(np.median(opened.draws[:, places][:, :, stretches].sum(axis=(1, 2))))
+        came = float(opened.observed[places][:, stretches].sum())
+        if foretold <= 0:
+            continue
+        starts = tuple(to_date(panel.dates[int(row)]) for row in known.origins[mine])
+        missed = tuple(float(one) for one in known.missed[mine])
+        found.append(PlaceboCloud(channel, rows * cut.step, starts, missed, came / foretold - 1))
+    return tuple(found)
 
 
 def _daily(panel: Panel, event: MeasuredEvent) -> tuple[DailyRow, ...]:

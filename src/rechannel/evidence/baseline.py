@@ -20,7 +20,7 @@ from rechannel.evidence.channel import (
 )
 from rechannel.evidence.controls import choose_controls
 from rechannel.evidence.design import DISTURBING, REBOUND_DAYS, Design, build_design
-from rechannel.evidence.joint import error_correlation, shock_correlation
+from rechannel.evidence.joint import error_correlation
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import GONE_DAYS, DateArray, Panel
 from rechannel.vocabulary.channel import Cadence, Metric
@@ -34,7 +34,7 @@ MEASURED_AS_WELL = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Every channel's visits, with the correlation of their shocks.
+    """Every channel's visits, with the correlation of their errors.
 
     Attributes
     ----------
@@ -44,8 +44,6 @@ class Baseline:
         Fitted channels; one with too little history is absent.
     correlation
         Of what their forecasts miss, shape [series, series].
-    shocks
-        Of their weekly shocks, shape [series, series].
     before
         First day number that the fits do not use.
     shop
@@ -58,7 +56,6 @@ class Baseline:
     dates: DateArray
     series: tuple[ChannelSeries, ...]
     correlation: FloatArray
-    shocks: FloatArray
     before: int
     shop: Design
     controls: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -134,9 +131,8 @@ def fit_baseline(
     )
     shop = build_design(dates, events, None, market=market, cadence=panel.cadence, subject=subject)
     correlation = error_correlation(series) if series else np.eye(0)
-    shocks = shock_correlation(series) if series else np.eye(0)
     shop = with_shapes(shop.with_instance_sd(spread), _without(shapes, frozenset().union(*met)))
-    return Baseline(dates, series, correlation, shocks, before, shop, chosen)
+    return Baseline(dates, series, correlation, before, shop, chosen)
 
 
 def _without(shapes: Mapping[str, Shape], known: frozenset[str]) -> Mapping[str, Shape]:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from rechannel.evidence.channel import ChannelSeries
 from rechannel.evidence.forecast import Forecast, forecast, forecast_days, geometric_sums, joint_forecast, mean_path
-from rechannel.evidence.series import smoothed_residuals
 from rechannel.vocabulary.estimate import FloatArray
 
 DRAWS = 4096
@@ -18,9 +17,9 @@ SPAN = 28
 """Days ahead at which errors of forecasts are held against each other."""
 ENOUGH_OF_SPAN = 0.7
 OVERLAP = 1.5
-"""Independent months per month of overlapping ones, of a second moment."""
-USUAL_CORRELATION, PRIOR_MONTHS = 0.35, 4.0
-"""Correlation of the errors of two channels of one shop before any data, and its weight in months of history."""
+"""Independent windows per window of overlapping ones, of a second moment."""
+USUAL_CORRELATION, PRIOR_WINDOWS = 0.35, 4.0
+"""Correlation of the errors of two channels of one shop before any data, and its weight in windows of history."""
 CLIPPED = 3.5
 LEAST_EIGENVALUE = 0.02
 
@@ -180,20 +179,6 @@ def _on_logs(
     return WindowSums(total, Forecast(shift, prediction.scale, prediction.df), True)
 
 
-def shock_correlation(series: Sequence[ChannelSeries]) -> FloatArray:
-    """Correlation of the series' shocks, shape [series, series]; see `weekly_correlation`."""
-    if len(series) == 1:
-        return np.ones((1, 1))
-    n = series[0].values.size
-    shocks = np.full((len(series), n), np.nan)
-    for row, one in enumerate(series):
-        days = np.flatnonzero(one.training).astype(np.int64)
-        y = one.values[days]
-        residual = smoothed_residuals(one.fit, np.log(y) if one.is_log else y, one.design.columns[days], days)
-        shocks[row, days] = np.clip(residual, -6, 6)
-    return weekly_correlation(shocks)
-
-
 def weekly_correlation(shocks: FloatArray) -> FloatArray:
     """Correlation of daily shocks, summed over weeks and shrunk towards none, shape [series, series].
 
@@ -240,10 +225,25 @@ def error_correlation(series: Sequence[ChannelSeries]) -> FloatArray:
     coefficients known. Shrunk towards one correlation for all pairs, and that towards `USUAL_CORRELATION`: channels of
     a shop share its demand, and a history holds few independent months.
     """
-    count = len(series)
+    return _correlation_of_errors([_window_errors(one) for one in series], SPAN)
+
+
+def gap_correlation(series: Sequence[ChannelSeries], hidden: int, wanted: slice) -> FloatArray:
+    """Correlation of what the series miss of a gap in them, the days before and after it known, shape [series, series].
+
+    Read off every day of the history as if a gap of `hidden` days had begun there, of whose days `wanted` are summed;
+    shrunk as in `error_correlation`. What all channels share lasts longer than what each has of its own, so it grows
+    with the gap.
+    """
+    return _correlation_of_errors([_gap_errors(one, hidden, wanted) for one in series], hidden)
+
+
+def _correlation_of_errors(rows: Sequence[FloatArray], span: int) -> FloatArray:
+    """Correlation of errors over `span` days known at every day, one row per series, shrunk."""
+    count = len(rows)
     if count == 1:
         return np.ones((1, 1))
-    errors = np.array([_window_errors(one) for one in series])
+    errors = np.array(rows)
     known = np.isfinite(errors)
     spread = np.array([_robust_spread(row) for row in errors])
     standard = np.where(known & (spread > 0)[:, None], errors / np.where(spread > 0, spread, 1.0)[:, None], 0.0)
@@ -251,11 +251,11 @@ def error_correlation(series: Sequence[ChannelSeries]) -> FloatArray:
     both = known.astype(float) @ known.T.astype(float)
     size = np.sqrt((standard**2) @ known.T.astype(float))
     correlation = np.divide(standard @ standard.T, size * size.T, out=np.zeros((count, count)), where=size * size.T > 0)
-    months = OVERLAP * both / SPAN
+    windows = OVERLAP * both / span
     off = ~np.eye(count, dtype=bool)
-    told = float(months[off].mean())
-    usual = (told * float(correlation[off].mean()) + PRIOR_MONTHS * USUAL_CORRELATION) / (told + PRIOR_MONTHS)
-    sampling = (1 - correlation**2) ** 2 / np.maximum(months, 1.0)
+    told = float(windows[off].mean())
+    usual = (told * float(correlation[off].mean()) + PRIOR_WINDOWS * USUAL_CORRELATION) / (told + PRIOR_WINDOWS)
+    sampling = (1 - correlation**2) ** 2 / np.maximum(windows, 1.0)
     distance = float(((correlation - usual)[off] ** 2).sum())
     shrink = min(1.0, float(sampling[off].sum()) / distance) if distance > 0 else 1.0
     shrunk = (1 - shrink) * correlation + shrink * usual
@@ -270,29 +270,76 @@ def error_correlation(series: Sequence[ChannelSeries]) -> FloatArray:
 
 def _window_errors(one: ChannelSeries) -> FloatArray:
     """Mean of the next `SPAN` days less its forecast, on the fit scale, at every day; nan where unknown."""
-    days = np.flatnonzero(one.training)
-    n = one.values.size
-    errors = np.full(n, np.nan)
-    if days.size < 2 * SPAN:
+    errors = np.full(one.values.size, np.nan)
+    rest = _rest_of(one)
+    if rest is None:
         return errors
+    level, ar = states(rest.whole, rest.phi, rest.q)
+    came, counted = (np.concatenate([[0.0], np.cumsum(row)]) for row in (rest.measured * rest.whole, rest.measured))
+    at = np.arange(SPAN, rest.whole.size - SPAN)
+    number = counted[at + 1 + SPAN] - counted[at + 1]
+    mean = (came[at + 1 + SPAN] - came[at + 1]) / np.maximum(number, 1.0)
+    foreseen = level[at] + ar[at] * rest.phi * (1 - rest.phi**SPAN) / (1 - rest.phi) / SPAN
+    good = (number >= ENOUGH_OF_SPAN * SPAN) & (rest.measured[at] > 0)
+    errors[rest.first + at[good]] = (mean - foreseen)[good]
+    return errors
+
+
+def _gap_errors(one: ChannelSeries, hidden: int, wanted: slice) -> FloatArray:
+    """Sum over `wanted` days of a gap less what `SPAN` days on either side say, at every first day; nan where unknown.
+
+    The same weights everywhere: level and AR of the likeliest grid point, given the days around (kriging with an
+    unknown mean).
+    """
+    errors = np.full(one.values.size, np.nan)
+    rest = _rest_of(one)
+    size = 2 * SPAN + hidden
+    if rest is None or rest.whole.size < size:
+        return errors
+    place = np.arange(size)
+    inside = np.zeros(size, dtype=bool)
+    inside[SPAN : SPAN + hidden] = True
+    summed = np.zeros(size)
+    summed[SPAN : SPAN + hidden][wanted] = 1.0
+    spread = rest.q * np.minimum.outer(place, place) + rest.phi ** np.abs(np.subtract.outer(place, place)) / (
+        1 - rest.phi**2
+    )
+    outside = np.flatnonzero(~inside)
+    bordered = np.ones((outside.size + 1, outside.size + 1))
+    bordered[:-1, :-1], bordered[-1, -1] = spread[np.ix_(outside, outside)], 0.0
+    target = np.concatenate([spread[outside] @ summed, [summed.sum()]])
+    weights = summed.copy()
+    weights[outside] = -np.linalg.solve(bordered, target)[:-1]
+    missed = np.lib.stride_tricks.sliding_window_view(rest.whole, size) @ weights
+    known = np.lib.stride_tricks.sliding_window_view(rest.measured, size).mean(axis=1) >= ENOUGH_OF_SPAN
+    errors[rest.first + SPAN + np.flatnonzero(known)] = missed[known]
+    return errors
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What a series' columns leave on every day from its first training day on, and its likeliest level and AR."""
+
+    whole: FloatArray
+    measured: FloatArray
+    first: int
+    phi: float
+    q: float
+
+
+def _rest_of(one: ChannelSeries) -> _Rest | None:
+    """None for a series of less than two spans; days not measured lie on the line between their neighbours."""
+    days = np.flatnonzero(one.training)
+    if days.size < 2 * SPAN:
+        return None
     best = int(np.argmax(one.fit.weight))
-    phi, q = float(one.fit.grid.phi[best]), float(one.fit.grid.q[best])
     y = one.values[days]
     residual = (np.log(y) if one.is_log else y) - one.design.columns[days] @ one.fit.coefficients[best]
     first, last = int(days[0]), int(days[-1])
     whole = np.interp(np.arange(first, last + 1), days, residual)
-    level, ar = states(whole, phi, q)
     measured = np.zeros(whole.size)
     measured[days - first] = 1.0
-    came = np.concatenate([[0.0], np.cumsum(measured * whole)])
-    counted = np.concatenate([[0.0], np.cumsum(measured)])
-    at = np.arange(SPAN, whole.size - SPAN)
-    number = counted[at + 1 + SPAN] - counted[at + 1]
-    mean = (came[at + 1 + SPAN] - came[at + 1]) / np.maximum(number, 1.0)
-    foreseen = level[at] + ar[at] * phi * (1 - phi**SPAN) / (1 - phi) / SPAN
-    good = (number >= ENOUGH_OF_SPAN * SPAN) & (measured[at] > 0)
-    errors[first + at[good]] = (mean - foreseen)[good]
-    return errors
+    return _Rest(whole, measured, first, float(one.fit.grid.phi[best]), float(one.fit.grid.q[best]))
 
 
 def _robust_spread(errors: FloatArray) -> float:

@@ -14,6 +14,7 @@ from rechannel.evidence.channel import ChannelSeries, Scale, scout_channel
 from rechannel.evidence.design import DISTURBING, REBOUND_DAYS, is_lasting
 from rechannel.evidence.finding import Finding
 from rechannel.evidence.geotest import MarketTest, measure_in_markets
+from rechannel.evidence.joint import gap_correlation
 from rechannel.evidence.marketvalues import between
 from rechannel.evidence.series import fit_series, trimmed
 from rechannel.tables.calendar import Event, announced
@@ -293,7 +294,7 @@ def _measure(
         for at, one in enumerate(baseline.series)
         if one.channel == event.channel or np.isfinite(one.values[days.measured]).any()
     ]
-    series, correlation = [baseline.series[at] for at in there], baseline.shocks[np.ix_(there, there)]
+    series = [baseline.series[at] for at in there]
     names = tuple(str(one.channel) for one in series)
     closed = names.index(event.channel)
     anew = Recount.of(today, names, int(days.measured[-1]))
@@ -307,14 +308,18 @@ def _measure(
     gains = observed - open_sum
     removed = -float(gains[closed])
     rebound, rebound_variance, rebound_covariance = 0.0, float("inf"), np.zeros(len(names))
+    correlation = baseline.correlation[np.ix_(there, there)]
     if days.rebound.size:
+        hidden, first = days.hidden.size, int(days.measured[0] - days.hidden[0])
+        correlation = gap_correlation(series, hidden, slice(first, first + days.measured.size))
+        late_correlation = gap_correlation(series, hidden, slice(hidden - days.rebound.size, hidden))
         late = np.array([np.nansum(one.values[days.rebound]) for one in series]) * anew.factor
         late = late - np.array([item.open_sum[1] for item in sums])
         late_sd = np.sqrt(np.array([item.covariance[1, 1] for item in sums]))
         cross = np.array([item.covariance[0, 1] for item in sums])
         coupling = np.divide(cross, sd * late_sd, out=np.zeros_like(cross), where=sd * late_sd > 0)
         rebound = float(late.sum())
-        rebound_variance = float((correlation * np.outer(late_sd, late_sd)).sum())
+        rebound_variance = float((late_correlation * np.outer(late_sd, late_sd)).sum())
         pair = np.sqrt(np.abs(np.outer(coupling, coupling))) * np.sign(coupling)[:, None]
         rebound_covariance = (correlation * pair * np.outer(sd, late_sd)).sum(axis=1)
     clear = removed > CLEAR_SD * sd[closed] and removed > 0

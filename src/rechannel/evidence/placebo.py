@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr
 
 from rechannel.evidence.channel import FEWEST_TRAINING_DAYS, ChannelSeries, refit
@@ -26,6 +27,8 @@ TAIL_DF = 8.0
 NORMAL_UNDER_TAIL = 0.9023
 """Scale of the t with `TAIL_DF` that fits standard normal scores best; lambda is 1 where forecasts are right."""
 HORIZONS = (7, 14, 30, 60, 90, 180)
+TOTAL = -1
+"""Stands for the sum of all series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,10 @@ class Calibration:
     scores
         Normal scores of what came in the placebo windows, shape [record].
     horizons, origins
-        Horizon in days and position of the origin of each record, shape [record].
+        Horizon in days and first day number of the window of each record, shape [record].
+    series, missed
+        Which series each record is about, `TOTAL` for their sum, and what came over what was forecast, less 1,
+        shape [record].
     effective_folds
         Horizon -> number of independent folds, pooled over channels.
     independent_records
@@ -53,6 +59,8 @@ class Calibration:
     scores: FloatArray
     horizons: FloatArray
     origins: FloatArray
+    series: NDArray[np.intp]
+    missed: FloatArray
     effective_folds: dict[int, float]
     independent_records: float
     held_out_coverage: float
@@ -102,14 +110,23 @@ def calibrate(
     last = before - lead - shortest
     tried = sorted({h for h in (*horizons, *HORIZONS) if first + lead + h <= before})
     if last < first or not tried or not series:
-        return Calibration(0.0, 0.0, np.empty(0), np.empty(0), np.empty(0), {}, 0.0, float("nan"))
+        none = np.empty(0)
+        return Calibration(0.0, 0.0, none, none, none, np.empty(0, np.intp), none, {}, 0.0, float("nan"))
     count = min(MOST_ORIGINS, max(1, (last - first) // 7 + 1))
     origins = np.unique(np.linspace(first, last, count).astype(int))
     grids = [trimmed(one.fit, REFIT_MASS) for one in series]
     scores: list[float] = []
-    record_horizon: list[float] = []
-    record_origin: list[float] = []
-    for position, origin in enumerate(origins.tolist()):
+    windows_scored: list[tuple[float, float]] = []
+    series_scored: list[int] = []
+    missed: list[float] = []
+
+    def keep(score: float, horizon: float, origin: float, which: int, came: float, foretold: float) -> None:
+        scores.append(score)
+        windows_scored.append((horizon, origin + lead))
+        series_scored.append(which)
+        missed.append(came / foretold - 1 if foretold > 0 else float("nan"))
+
+    for origin in origins.tolist():
         fitting = [h for h in tried if origin + lead + h <= before]
         days = np.arange(origin, origin + lead + max(fitting), dtype=np.int64)
         windows = np.zeros((len(fitting), days.size))
@@ -137,17 +154,15 @@ def calibrate(
             actuals[index] = actual
             whole &= enough
             for row in np.flatnonzero(enough).tolist():
-                scores.append(float(score[row]))
-                record_horizon.append(fitting[row])
-                record_origin.append(position)
+                keep(float(score[row]), fitting[row], origin, index, actual[row], centres[index, row])
         if len(series) > 1:
             total_sd = np.sqrt(np.einsum("ih,ij,jh->h", spreads, correlation, spreads))
             for row in np.flatnonzero(whole & (total_sd > 0)).tolist():
-                gap = (actuals[:, row] - centres[:, row]).sum() / total_sd[row]
-                scores.append(float(np.clip(gap, -8, 8)))
-                record_horizon.append(fitting[row])
-                record_origin.append(position)
-    z, h, o = np.array(scores), np.array(record_horizon), np.array(record_origin)
+                came, foretold = float(actuals[:, row].sum()), float(centres[:, row].sum())
+                gap = float(np.clip((came - foretold) / total_sd[row], -8, 8))
+                keep(gap, fitting[row], origin, TOTAL, came, foretold)
+    z = np.array(scores)
+    h, o = np.array(windows_scored, dtype=float).reshape(-1, 2).T
     independent = len(series) ** 2 / float((correlation**2).sum())
     effective = {
         horizon: independent * max(1.0, (before - first - lead) / horizon) for horizon in tried if (h == horizon).any()
@@ -155,13 +170,14 @@ def calibrate(
     weights = _weights(h, effective)
     level, slope = _scale(z, h, weights)
     inside = []
-    for position in np.unique(o):
-        others = o != position
+    for origin in np.unique(o):
+        others = o != origin
         a, b = _scale(z[others], h[others], weights[others])
         bound = 1.6449 * np.exp(a + b * np.log(h[~others] / REFERENCE_HORIZON))
         inside.append(np.abs(z[~others]) <= bound)
     coverage = float(np.concatenate(inside).mean()) if inside else float("nan")
-    return Calibration(level, slope, z, h, o, effective, float(weights.sum()), coverage)
+    which = np.array(series_scored, dtype=np.intp)
+    return Calibration(level, slope, z, h, o, which, np.array(missed), effective, float(weights.sum()), coverage)
 
 
 def _normal_score(

@@ -20,6 +20,8 @@ BootstrapWeights = NDArray[np.float64]
 RESAMPLES = 1000
 FEWEST_MARKETS = 100
 """Bars are read with at least so many markets, or placebo dates."""
+FOUND_WITHIN, FEWEST_LOSSES = 30, 50
+"""Days within which a large loss should be found, and how many of them make the share readable."""
 MEDIAN_OF_NORMAL = 0.6745
 """Median distance of a standard normal from 0."""
 EVIDENCE = ("strong", "middling", "weak", "none")
@@ -229,7 +231,7 @@ def score(records: Sequence[Record], seed: int = 0) -> Scoreboard:
         grades=grades,
         alarms=alarms,
         noise=_noise(records),
-        bars=_bars(sheet, slices, grades, alarms, len(records), question),
+        bars=_bars(sheet, slices, grades, alarms, _losses_found(records), len(records), question),
         refusals={str(code): int(count) for code, count in zip(codes, counts, strict=True)},
         failures=tuple(Failure(r.facts.kind, r.facts.seed, r.failure) for r in records if r.failure),
         seconds=(float(np.median(seconds)), float(seconds.max())),
@@ -390,6 +392,16 @@ def _alarms(records: Sequence[Record]) -> tuple[AlarmLine, ...]:
     return tuple(AlarmLine(days, len(counts[days]), sum(counts[days])) for days in sorted(counts))
 
 
+def _losses_found(records: Sequence[Record]) -> NDArray[np.bool_]:
+    """Whether the 90 % interval of the net loss lies above 0, of each large loss within `FOUND_WITHIN` days."""
+    found = []
+    for record in records:
+        if FOUND_WITHIN in record.facts.large_losses:
+            row = record.said.get(("net_loss_visits", None, FOUND_WITHIN))
+            found.append(row is not None and row.quantiles is not None and row.quantiles[LEVELS.index(0.05)] > 0)
+    return np.array(found, dtype=np.bool_)
+
+
 def _noise(records: Sequence[Record]) -> tuple[NoiseLine, ...]:
     """Noise of the truth by metric and horizon, where two futures were lived."""
     gaps: dict[tuple[str, int], list[float]] = {}
@@ -415,6 +427,7 @@ def _bars(
     slices: Sequence[Slice],
     grades: Sequence[GradeLine],
     alarms: Sequence[AlarmLine],
+    losses_found: NDArray[np.bool_],
     markets: int,
     question: str,
 ) -> tuple[Bar, ...]:
@@ -461,6 +474,8 @@ def _bars(
         bars.append(
             _bar("false_alarms", alarmed / dates if dates else none, 0.04, 0.15, readable=dates >= FEWEST_MARKETS)
         )
+        found_share = float(losses_found.mean()) if losses_found.size else none
+        bars.append(_bar("losses_found", found_share, 0.9, 1.0, readable=losses_found.size >= FEWEST_LOSSES))
     return tuple(bars)
 
 

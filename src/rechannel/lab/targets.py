@@ -38,6 +38,8 @@ _FAMILY: Mapping[str, Family] = {
     "lost_outside": "destinations",
     "diversion": "diversion",
 }
+LARGE_LOSS = 0.05
+"""Share of a shop's open visits from which a net loss is large: it should be found within a month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class Facts:
         Standard error of the retained share that the own outages and tests allow at best; inf without any.
     is_placebo
         Nothing happened on D.
+    large_losses
+        Horizons over which the shop really lost at least `LARGE_LOSS` of its open visits.
     """
 
     kind: str
@@ -130,6 +134,7 @@ class Facts:
     is_identified: bool
     expected_error: float
     is_placebo: bool
+    large_losses: frozenset[int] = frozenset()
 
 
 def facts_of(
@@ -165,7 +170,13 @@ def facts_of(
         is_identified=tested or (large and (question == "impact" or bool(instances))),
         expected_error=expected_error(spec, past, instances),
         is_placebo=spec.knobs.severity == 0,
+        large_losses=frozenset(horizon for horizon in horizons if _lost(truth, horizon) >= LARGE_LOSS),
     )
+
+
+def _lost(truth: Truth, horizon: int) -> float:
+    """Net loss of visits as a share of all open visits of the shop."""
+    return truth.net_loss("visits", horizon) / float(truth.open["visits"][truth.on_index :][:horizon].sum())
 
 
 def targets_at(truth: Truth, horizon: int, recent: Recent) -> list[Target]:

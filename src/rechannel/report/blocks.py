@@ -94,7 +94,8 @@ class Table:
 class Key:
     """One entry of a chart key: the word, the mark and its role.
 
-    Marks: solid, dashed, rule, rule-dotted, bands, dot, tick (upright), level (a tick that lies).
+    Marks: solid, dashed, rule, rule-dotted, bands, dot, faint (a pale dot), diamond, tick (upright), level (one that
+    lies).
     """
 
     word: str

@@ -77,6 +77,55 @@ def period_figure(name: str, axis: str, description: str, dots: Sequence[Dot], l
     return Figure(name, axis, description, wide, narrow)
 
 
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """One mark among many: what was seen now, beside what is seen when nothing happens.
+
+    Attributes
+    ----------
+    label, words
+        What stands at its left and at its right.
+    around
+        The usual values.
+    value
+        The one that stands out or does not.
+    colour
+        Of its role.
+    """
+
+    label: str
+    around: tuple[float, ...]
+    value: float
+    words: str
+    colour: str
+
+
+def cloud_figure(name: str, axis: str, description: str, clouds: Sequence[Cloud], language: Language) -> Figure:
+    """Shares as small marks, one line each, with a large mark for the one in question and the words at the right."""
+    wide, narrow = (_cloud_drawing(clouds, language, width) for width in (WIDE, NARROW))
+    return Figure(name, axis, description, wide, narrow)
+
+
+def _cloud_drawing(clouds: Sequence[Cloud], language: Language, width: int) -> Drawing:
+    every = [value for cloud in clouds for value in (*cloud.around, cloud.value)]
+    ticks = round_ticks(min(every), max(every), most=6 if width == WIDE else 4, zero=True)
+    usual: list[Json] = [[tidy(value), at] for at, cloud in enumerate(clouds) for value in cloud.around]
+    faint: Json = {"color": COUNTERFACTUAL, "opacity": 0.3}
+    points: list[Json] = [
+        {
+            "value": [tidy(cloud.value), at],
+            "itemStyle": {"color": cloud.colour, "borderColor": PAPER, "borderWidth": 1.5, "opacity": 1},
+        }
+        for at, cloud in enumerate(clouds)
+    ]
+    series: list[Json] = [
+        {"type": "scatter", "silent": True, "z": 2, "symbolSize": 8, "data": usual, "itemStyle": faint},
+        {"type": "scatter", "silent": True, "z": 3, "symbol": "diamond", "symbolSize": 16, "data": points},
+    ]
+    lines = [(cloud.label, cloud.words) for cloud in clouds]
+    return _lines_drawing(lines, ticks, series, language, width, share=True)
+
+
 def _ends(quantiles: Sequence[float], coverage: float) -> tuple[float, float]:
     """The interval of one coverage."""
     low, high = (LEVELS.index(round((1 + sign * coverage) / 2, 4)) for sign in (-1, 1))
@@ -167,21 +216,35 @@ def _words(places: Sequence[int], words: dict[str, Json], size: float) -> dict[s
 
 
 def _dot_drawing(dots: Sequence[Dot], among: Sequence[Dot], language: Language, width: int, *, share: bool) -> Drawing:
+    ticks = _ticks(among, 6 if width == WIDE else 4)
+    series = [*_bars(dots, "whisker", "row"), *_marks(dots, upright=False)]
+    return _lines_drawing([(dot.label, dot.words) for dot in dots], ticks, series, language, width, share=share)
+
+
+def _lines_drawing(
+    lines: Sequence[tuple[str, str]],
+    ticks: Ticks,
+    series: Sequence[Json],
+    language: Language,
+    width: int,
+    *,
+    share: bool,
+) -> Drawing:
+    """Marks in lines under each other, each with a label at its left and words at its right; above it on a phone."""
     wide = width == WIDE
-    ticks = _ticks(among, 6 if wide else 4)
-    names: dict[str, Json] = {str(i): cut(dot.label, 24 if wide else 20) for i, dot in enumerate(dots)}
-    words: dict[str, Json] = {str(i): dot.words for i, dot in enumerate(dots)}
+    names: dict[str, Json] = {str(i): cut(label, 24 if wide else 20) for i, (label, _) in enumerate(lines)}
+    words: dict[str, Json] = {str(i): said for i, (_, said) in enumerate(lines)}
     both: dict[str, Json] = {i: f"{name}  {words[i]}" for i, name in names.items()}
     rows: dict[str, Json] = {
         "type": "value",
         "min": -0.5,
-        "max": len(dots) - 0.5,
+        "max": len(lines) - 0.5,
         "inverse": True,
         "splitLine": {"show": False},
         "axisLine": {"show": False},
         "axisTick": {"show": False},
     }
-    places = range(len(dots))
+    places = range(len(lines))
     above: dict[str, Json] = {"inside": True, "margin": 0, "verticalAlign": "bottom", "padding": [0, 0, 11, 2]}
     above |= {"textBorderColor": PAPER, "textBorderWidth": 3}
     option: dict[str, Json] = {
@@ -195,9 +258,9 @@ def _dot_drawing(dots: Sequence[Dot], among: Sequence[Dot], language: Language, 
         ]
         if wide
         else [{**rows, "axisLabel": {**_words(places, both, 12), **above}}],  # no room beside the bars: words above
-        "series": [*_bars(dots, "whisker", "row"), *_marks(dots, upright=False), _zero("xAxis")],
+        "series": [*series, _zero("xAxis")],
     }
-    return Drawing(option, width, 40 + (34 if wide else 48) * len(dots))
+    return Drawing(option, width, 40 + (34 if wide else 48) * len(lines))
 
 
 def _period_drawing(dots: Sequence[Dot], language: Language, width: int) -> Drawing:

@@ -21,10 +21,12 @@ YIELDS: tuple[Metric, ...] = ("orders", "gmv", "new_customers")
 READ_YIELDS: tuple[Metric, ...] = ("orders", "new_customers")
 """Those whose change in a past outage is read; the value of orders moves with their number and tells nothing more."""
 LASTING = ("closure", "demotion")
-_SHARED = ("retained", "same_host", "bias", "released", "carried", "selection", *YIELDS)
+_SHARED = ("retained", "same_host", "bias", "deferral", "released", "carried", "selection", *YIELDS)
 """Whitened parameters that all channels have in common, in the order of the parameter vector."""
 _OF_TIES = ("overlap", "solo", "new")
 """Those that follow them when journeys are known: factors of what these say."""
+_ROW = 3
+"""Parameters of a channel's row before those of its composition: level, surplus, bias of its outages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ class _Reading:
     at
         First of its two parameters: deferral, own bias.
     row_at
-        First parameter of its channel's row: level, surplus, composition [channel].
+        First parameter of its channel's row: level, surplus, bias, composition [channel].
     """
 
     finding: Finding
@@ -237,8 +239,8 @@ class _Model:
         ]
         self.anchored = tuple(dict.fromkeys(place[finding.channel] for finding in seen))
         self.shared = len(_SHARED) + (len(_OF_TIES) if around.ties else 0)
-        self.row_at = {channel: self.shared + k * (2 + n) for k, channel in enumerate(self.anchored)}
-        first = self.shared + len(self.anchored) * (2 + n)
+        self.row_at = {channel: self.shared + k * (_ROW + n) for k, channel in enumerate(self.anchored)}
+        first = self.shared + len(self.anchored) * (_ROW + n)
         self.size = first + 2 * len(seen)
         self.readings = tuple(
             self._read(finding, place, first + 2 * k, self.row_at[place[finding.channel]])
@@ -268,7 +270,7 @@ class _Model:
         if self.around.ties is not None:
             lift, moved = self._tied(theta, channel, self.around.ties)
             scores, level = scores + lift, level + moved
-        scores = scores + priors.composition * theta[:, at + 2 : at + 2 + n]
+        scores = scores + priors.composition * theta[:, at + _ROW : at + _ROW + n]
         if n == 1:
             return level, priors.surplus * theta[:, at + 1], np.zeros_like(scores)
         scores[:, channel] = -np.inf
@@ -303,15 +305,24 @@ class _Model:
         lasting = finding.kind in LASTING
         level, surplus, weights = self.parts(theta, reading.channel, reading.row_at)
         own = theta[:, reading.at + 1]
-        bias = own * np.sqrt(0.5) if lasting else np.sqrt(0.5) * (theta[:, _SHARED.index("bias")] + own)
+        if lasting:
+            bias = np.sqrt(0.5) * own
+        else:
+            of = theta[:, _SHARED.index("bias")], theta[:, reading.row_at + 2], own
+            bias = sum(np.sqrt(share) * part for share, part in zip(priors.bias_shared, of, strict=True))
         kept = expit(level + priors.bias * bias) + surplus
         gained = kept[:, None] * weights[:, reading.others]
         return np.asarray((1 - self.deferral(reading, theta))[:, None] * gained)
 
     def deferral(self, reading: _Reading, theta: FloatArray) -> FloatArray:
         lasting = reading.finding.kind in LASTING
-        prior = self.priors.deferral_lasting if lasting else self.priors.deferral_outage
-        return np.asarray(expit(prior.centre + prior.sd * theta[:, reading.at]))
+        own = theta[:, reading.at]
+        if lasting:
+            prior = self.priors.deferral_lasting
+            return np.asarray(expit(prior.centre + prior.sd * own))
+        prior, shared = self.priors.deferral_outage, self.priors.deferral_shared
+        common = theta[:, _SHARED.index("deferral")]
+        return np.asarray(expit(prior.centre + prior.sd * (np.sqrt(shared) * common + np.sqrt(1 - shared) * own)))
 
     def predict(self, reading: _Reading, theta: FloatArray) -> FloatArray:
         """What one finding would show, shape [draw, value]."""
@@ -412,7 +423,7 @@ def likeliest_retained(around: Surroundings, findings: Sequence[Finding], priors
     """Retained share of every channel at the most probable parameters, shape [channel]: a quick look, no draws."""
     model = _Model(around, findings, priors)
     theta, _ = posterior_mode(model.size, model.readings, model.predict, model.whitener)
-    whole = np.concatenate([theta, np.zeros(2 + len(around.channels))])[None, :]
+    whole = np.concatenate([theta, np.zeros(_ROW + len(around.channels))])[None, :]
     levels = [
         model.parts(whole, channel, model.row_at.get(channel, model.size))[0][0]
         for channel in range(len(around.channels))
@@ -436,7 +447,7 @@ def _assemble(model: _Model, posterior: Posterior, seed: int) -> Diversion:
     weights = np.zeros((count, n, n))
     spill = np.zeros((count, n, n))
     for channel in range(n):
-        own_row, at = fresh(2 + n), model.row_at.get(channel)
+        own_row, at = fresh(_ROW + n), model.row_at.get(channel)
         beside = theta if at is not None else np.concatenate([theta[:, : model.shared], own_row], axis=1)
         parts = model.parts(beside, channel, model.shared if at is None else at)
         retained[:, channel], surplus[:, channel], short = parts

@@ -59,11 +59,16 @@ class Priors:
         habits and assists lost. With the first, more than everything or less than nothing may come back.
     deferral_outage, deferral_lasting
         Logit of the share of removed visits that is only put off, in an outage and in a lasting change.
+    deferral_shared
+        Part of the variance of the first that all outages of a case have in common: the same users wait alike.
     released
         Logit of the part of it that comes back within the seven days after reopening.
     bias
         Sd, on the logit of the retained share, of how an outage differs from a closure: users who are not told give up
-        more, or learn less. Half of it is common to all outages of a case.
+        more, or learn less.
+    bias_shared
+        Parts of its variance that all outages of a case, all of a channel, and one alone have: what sets an outage
+        apart from a closure is a matter of the users and the channel, so more outages do not average it away.
     learning, learning_days
         How far, on the same scale, the retained share moves after the first days of a closure - users learn other ways,
         and lose the habit of coming at all; log days it takes.
@@ -84,7 +89,7 @@ class Priors:
     """
 
     retained: Normal = Normal(-0.4, 1.15)
-    retained_shared: float = 0.4
+    retained_shared: float = 0.55
     rivals: Normal = Normal(-1.55, 1.25)
     rivals_shared: float = 0.5
     composition: float = 0.9
@@ -98,9 +103,11 @@ class Priors:
     spill: float = 0.01
     deferral_outage: Normal = Normal(-1.5, 0.8)
     deferral_lasting: Normal = Normal(-3.0, 0.8)
+    deferral_shared: float = 0.75
     released: Normal = Normal(0.6, 0.8)
-    bias: float = 0.5
-    learning: Normal = Normal(0.1, 0.35)
+    bias: float = 0.6
+    bias_shared: tuple[float, float, float] = (0.5, 0.4, 0.1)
+    learning: Normal = Normal(0.15, 0.4)
     learning_days: Normal = Normal(3.2, 0.6)
     carried: Normal = Normal(0.0, 1.2)
     keener: Mapping[Metric, float] = field(default_factory=lambda: {"orders": 0.15, "gmv": 0.15, "new_customers": 0.1})
