@@ -27,6 +27,7 @@ from benchmarks import (
     page,
     peers_impact,
     placebo_panels,
+    touched_markets,
     twins,
     world_ranks,
 )
@@ -40,6 +41,7 @@ RANK_RUNS = 300
 KILLS = 500
 DOOR_CASES = 10_000
 MARKETS_PER_KIND, SHOPS_PER_FAMILY = 1, 2
+TOUCHED_MARKETS = 44
 PAGE_ONLY = "page"
 
 
@@ -97,6 +99,10 @@ def audit_and_watch() -> dict[str, object]:
     return door_audit.run(MARKETS_PER_KIND, SHOPS_PER_FAMILY)
 
 
+def touched() -> dict[str, object]:
+    return touched_markets.run(TOUCHED_MARKETS)
+
+
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "null": null,
     "panels": panels,
@@ -107,6 +113,7 @@ SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "door": door,
     "imports": imports.run,
     "journeys": journey_logs,
+    "touched": touched,
     "audit": audit_and_watch,
     "batch": batch_cost.run,
     "peers": peers_impact.run,

@@ -239,6 +239,31 @@ JOURNEY_BARS = (
 )
 
 
+def touched_part(record: Mapping[str, Any]) -> str:
+    """Scores of a closure with journeys over those without, and the factor of lifts."""
+    result = record["result"]
+    header = ["hosts and kinds", "targets", "markets", "score with / without", "90 % covers without", "with"]
+    rows = [
+        [
+            hosts,
+            name,
+            str(row["markets"]),
+            f"{row['ratio']:.4f} (se {row['se']:.4f})",
+            f"{row['covers_without']:.3f}",
+            f"{row['covers_with']:.3f}",
+        ]
+        for hosts, scores in result["scores"].items()
+        for name, row in scores.items()
+    ]
+    alone, beside = (result["factor"][name] for name in ("alone", "beside hosts"))
+    fitted = (
+        f"Factor of log lifts by least squares on the true rows of {alone['markets']} markets: {alone['lift']:.2f} (se "
+        f"{alone['lift_se']:.2f}) alone; beside one for channels of the same host or kind ({beside['same']:.2f}, se "
+        f"{beside['same_se']:.2f}) {beside['lift']:.2f} (se {beside['lift_se']:.2f})."
+    )
+    return f"{table(header, rows)}\n\n{fitted}\n\n{measured_on(record)}"
+
+
 def _cell(cell: Mapping[str, Any] | None) -> str:
     """CPU seconds and memory of a process, or why there are none."""
     if cell is None:
@@ -331,6 +356,7 @@ PARTS = {
     "door": door_part,
     "imports": imports_part,
     "journeys": journeys_part,
+    "touched": touched_part,
     "audit": audit_part,
 }
 

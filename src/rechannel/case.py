@@ -16,8 +16,7 @@ from rechannel.answers.answer import Answer, Provenance
 from rechannel.answers.calls import LATEST_DAY, Limits
 from rechannel.answers.closure import ClosureQuestion, Surrounds, answer_closure
 from rechannel.answers.declared import DeclaredQuestion, answer_declared_closure
-from rechannel.answers.exposure import HORIZON as EXPOSURE_HORIZON
-from rechannel.answers.exposure import answer_exposure
+from rechannel.answers.exposure import answer_exposure, world_today
 from rechannel.answers.hindsight import refuse_impact
 from rechannel.answers.impact import ImpactQuestion, answer_impact
 from rechannel.answers.journeys import REPLICATES, JourneyRules, Journeys, Told, journeys_of
@@ -26,6 +25,7 @@ from rechannel.answers.order import Progress, daily_answers, public_answers
 from rechannel.answers.pathcredit import PathCredit, path_credit
 from rechannel.answers.record import answer_record
 from rechannel.answers.testdesign import TestDesign, answer_design
+from rechannel.answers.ties import TiesBefore
 from rechannel.answers.worth import WorthQuestion, answer_worth, quarters
 from rechannel.evidence.audit import Audit, audit
 from rechannel.evidence.watch import FEWEST_STEPS, Watching, long_enough, watch
@@ -39,12 +39,11 @@ from rechannel.tables.calendar import announced as announced_on
 from rechannel.tables.clock import daily_round
 from rechannel.tables.panel import Panel, build_panel
 from rechannel.tables.public import PublicRecord, read_public
-from rechannel.tables.rivals import in_market
 from rechannel.vocabulary.channel import WHOLE_SHOP
 from rechannel.vocabulary.errors import CallError, nearest
 from rechannel.vocabulary.estimate import Refusal
 from rechannel.vocabulary.wording import LANGUAGES, Language
-from rechannel.world.fitted import World, fit_world
+from rechannel.world.fitted import World
 
 new_case = create_case
 __all__ = ["Case", "CreatedCase", "Run", "new_case", "open_case"]
@@ -124,24 +123,21 @@ class Case:
     @cached_property
     def world(self) -> World:
         """The world fitted on all data of the case, for the questions that are about today."""
-        return fit_world(
-            self.panel,
-            self.events,
-            len(self.panel.dates),
-            coming=EXPOSURE_HORIZON,
-            channels=self.config.channels,
-            rivals=in_market(self._surrounds.rivals, None),
-            seed=self.config.seed,
-        )
+        return world_today(self.panel, self._surrounds, self._tomorrow, self.config.seed)
 
     @cached_property
     def _paths(self) -> PathCredit | Refusal:
         """Credit on the paths to orders, by quarter of the panel."""
         return path_credit(self.folder, [period.quarter for period in quarters(self.panel)], self.config.seed)
 
+    @property
+    def _tomorrow(self) -> date:
+        return self.panel.last + timedelta(days=7 if self.panel.cadence == "weekly" else 1)
+
     @cached_property
     def _surrounds(self) -> Surrounds:
-        return Surrounds(self.events, self.config.channels, self.public.rivals)
+        journeys = TiesBefore(self.folder, self.config.seed)
+        return Surrounds(self.events, self.config.channels, self.public.rivals, journeys)
 
     def impact(
         self,
@@ -242,11 +238,10 @@ class Case:
 
     def exposure(self) -> Answer:
         """Which channel should worry me? See `answers.exposure.answer_exposure` (CallError RC322 without `daily`)."""
-        on = self.panel.last + timedelta(days=7 if self.panel.cadence == "weekly" else 1)
         return answer_exposure(
             self.panel,
             self.world,
-            on,
+            self._tomorrow,
             channels=self.config.channels,
             deals=self.public.deals,
             currency=self.config.currency,

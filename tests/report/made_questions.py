@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 from made_answers import MADE, SIGMA, quantity
 
-from rechannel.answers.answer import Answer, Check, EvidenceItem, Path
+from rechannel.answers.answer import Answer, Check, EvidenceItem, Path, SharedCustomers
 from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
 
@@ -110,6 +110,13 @@ def made_closure(
             Grade.C,
             {"start": "2024-11-02", "days": 30.0, "retained": -0.04, "retained_sd": 0.2, "own": "no"},
         ),
+        EvidenceItem(
+            "journeys",
+            channel,
+            Grade.C,
+            {"customers": 3400, "first": "2024-12-30", "last": "2025-12-29", "solo": 0.12, "new": 0.04},
+        ),
+        EvidenceItem("overlap", "mini", Grade.C, {"used_beside": 0.4242, "low": 0.39, "high": 0.45, "by_visits": 0.3}),
         EvidenceItem("prior", "retained_own", Grade.D, {"median": 0.33, "low": 0.1, "high": 0.6}),
         EvidenceItem("assumption", "margin", Grade.D, {"low": 0.25, "high": 0.35, "source": "finance, 2025"}),
     )
@@ -130,6 +137,19 @@ def made_closure(
             planned_path(channel, 41_000, 0.98 * float(severity), 90),
             planned_path(None, 236_000, loss, 90, noise=0.012),
         ),
+        shared=made_shared(channel) if known == "all" else None,
+    )
+
+
+def made_shared(channel: str, *, new: bool = True) -> SharedCustomers:
+    """What customers of one entry use beside it."""
+    others = {"mini": 0.42, "app": 0.31, "search": 0.2, "live": 0.07}
+    spreads = {name: quantity(share, 0.02).quantiles for name, share in others.items() if name != channel}
+    shares = {"mini": 0.3, "app": 0.4, "search": 0.25, "live": 0.05}
+    first, last = DAY - timedelta(days=365), DAY - timedelta(days=1)
+    solo = quantity(0.12, 0.01).quantiles
+    return SharedCustomers(
+        channel, 3400, first, last, spreads, shares, solo, quantity(0.04, 0.01).quantiles if new else None
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from made_answers import HOSTILE, made_answer, made_facts, quantity
@@ -11,6 +12,7 @@ from made_questions import (
     every_question,
     made_closure,
     made_exposure,
+    made_shared,
     made_worth,
     practically_none,
 )
@@ -23,7 +25,7 @@ from rechannel.report.blocks import Build, Chapter, Chart, Pairs, Reader, Row, T
 from rechannel.report.chapters import CHAPTERS, closure, credit, evidence, exposure, overview, parts, worth
 from rechannel.report.chapters.estimates import shown_grade
 from rechannel.report.chapters.parts import headline
-from rechannel.vocabulary import wording
+from rechannel.vocabulary import numbers, wording
 from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.estimate import Estimate, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
@@ -217,6 +219,33 @@ def test_evidence_names_what_it_is_about() -> None:
         assert "25%" in words
         assert "2025-03-04" not in words
         assert "finance, 2025" in words
+        assert "12%" in words
+        assert numbers.day(date(2025, 12, 29), language) in words
+        assert text("report.evidence_kind.journeys", language) in words
+        assert "42" not in words  # what customers use stands in the table of its picture
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_customers_in_common_stand_beside_what_visits_say(language: Language) -> None:
+    """The most used entry leads; what visits alone would say is a tick and a column; solo and new are words."""
+    chart = next(one for one in charts(chapter(made_closure(), language)) if one.panels[0].name == "shared")
+    assert [row.cells[2].text for row in chart.twin.rows] == ["30%", "40%", "25%", "5.0%"]
+    assert chart.twin.rows[0].cells[1].text.startswith("42.0%")
+    assert chart.twin.rows[0].cells[0].text in chart.title
+    assert "3,400" in chart.lead
+    assert "12%" in chart.reading
+    assert "4.0%" in chart.reading
+    assert chart.grade is Grade.C
+    short = replace(made_closure(), shared=made_shared("discover", new=False))
+    chart = next(one for one in charts(chapter(short, language)) if one.panels[0].name == "shared")
+    assert "4.0%" not in chart.reading
+    assert text("report.shared.used", language) in chart.reading
+    unused = replace(made_closure(), shared=replace(made_shared("discover"), is_used=False))
+    chart = next(one for one in charts(chapter(unused, language)) if one.panels[0].name == "shared")
+    assert text("report.shared.unused", language) in chart.reading
+    assert chart.grade is None
+    bare = replace(made_closure(), shared=None)
+    assert "shared" not in [one.panels[0].name for one in charts(chapter(bare, language))]
 
 
 NAMES = [HOSTILE, '=HYPERLINK("http://x")', "a\x00\x1b\u202eb", "'\"><img src=x onerror=1>", "{channel}{0}%s"]

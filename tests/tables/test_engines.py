@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
@@ -19,9 +19,9 @@ from messy_log import by_name, messy_log, same, write_log
 
 from rechannel.tables.engines.clickhouse import ClickHouseDialect, ClickHouseEngine
 from rechannel.tables.engines.duck import DuckEngine
-from rechannel.tables.engines.remote import Engine, daily_on, fold_on
+from rechannel.tables.engines.remote import Engine, daily_on, fold_on, overlap_on
 from rechannel.tables.engines.spark import SparkEngine, spark_engine
-from rechannel.tables.journeyrules import REPLICATE_TABLES, Bootstrap, JourneyRules
+from rechannel.tables.journeyrules import REPLICATE_TABLES, Bootstrap, Days, JourneyRules
 from rechannel.tables.journeys import JourneyTables
 from rechannel.tables.touches import TouchFiles, fold_touches
 from rechannel.vocabulary.errors import CallError
@@ -88,6 +88,21 @@ def test_identical_integers(engine: Engine, log: tuple[Path, Reference], shards:
     if shards == 1:
         passed = fold_touches(TouchFiles((log[0],)), JourneyRules(breaks=BREAKS))
         agree(fold_on(engine, JourneyRules(breaks=BREAKS)), passed)
+
+
+def test_some_days_of_shared_customers(engine: Engine, log: tuple[Path, Reference]) -> None:
+    """Two queries, and the same integers as the pass over the same days; the other tables are empty."""
+    days = Days(date(2025, 1, 20), date(2025, 3, 1))
+    found = overlap_on(engine, days, Bootstrap())
+    passed = fold_touches(TouchFiles((log[0],), days))
+    assert found.log.channels == passed.log.channels
+    assert (found.log.first, found.log.last) == (passed.log.first, passed.log.last)
+    assert np.array_equal(found.overlap, passed.overlap)
+    assert np.array_equal(found.alone, passed.alone)
+    assert found.alone.sum() > 0
+    assert not found.transitions.any()
+    with pytest.raises(CallError, match="RC360"):
+        overlap_on(engine, Days(date(2031, 1, 1), date(2032, 1, 1)), Bootstrap())
 
 
 def agree(one: JourneyTables, other: JourneyTables) -> None:

@@ -122,6 +122,37 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedCustomers:
+    """What a channel's customers use beside it, by journeys, for pictures.
+
+    Attributes
+    ----------
+    channel, customers
+        The channel, and how many of its customers were seen.
+    first, last
+        First and last day of the journeys.
+    others
+        Own channel -> share of what these customers do elsewhere.
+    shares
+        Own channel -> its share of all visits but the channel's: what would stand in their place without journeys.
+    solo, new
+        Share of its sessions by customers who use no other channel; of first sessions, None when it cannot be told.
+    is_used
+        Whether the answer starts from `others`; where hosts or kinds are stated it starts from them and from `shares`.
+    """
+
+    channel: str
+    customers: int
+    first: date
+    last: date
+    others: Mapping[str, Quantiles]
+    shares: Mapping[str, float]
+    solo: Quantiles
+    new: Quantiles | None
+    is_used: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One check of an answer: its key, whether it passed, and figures ready to print.
 
@@ -203,6 +234,7 @@ class Answer:
     paths: tuple[Path, ...] = ()
     placebos: tuple[PlaceboCloud, ...] = ()
     timeline: Timeline | None = None
+    shared: SharedCustomers | None = None
 
     @property
     def answered(self) -> bool:

@@ -12,6 +12,8 @@ from rechannel.answers.answer import Answer, Check, DailyRow, EvidenceItem, Path
 from rechannel.answers.money import Money, money_rows
 from rechannel.answers.rows import Coordinates, RowName, answered, effect_rows, missing_column, refused, unit_of
 from rechannel.answers.standing import Standing, contraction, forecast_checks, grade_of_loss, standing_of
+from rechannel.answers.ties import TiesBefore, shared_customers, ties_check
+from rechannel.evidence.ties import Ties
 from rechannel.scenario.do import Outcome, apply, prior_latent, removed_share
 from rechannel.scenario.interventions import Demote
 from rechannel.scenario.paths import Course, courses
@@ -71,11 +73,19 @@ class Surrounds:
         Descriptions of channels: host, kind.
     rivals
         Rows of `rivals`.
+    journeys
+        Its touches; None without them.
     """
 
     events: Sequence[Event]
     channels: Sequence[Channel] = ()
     rivals: Sequence[RivalFigure] = ()
+    journeys: TiesBefore | None = None
+
+    def ties(self, day: date, channels: Sequence[str]) -> Ties | None:
+        """What journeys before a day say about the channels of a panel; None when they say nothing."""
+        found = None if self.journeys is None else self.journeys.before(day, channels)
+        return found if isinstance(found, Ties) else None
 
 
 def answer_closure(
@@ -91,7 +101,7 @@ def answer_closure(
     panel
         The case's daily or weekly panel.
     around
-        Calendar, channel descriptions, rivals.
+        Calendar, channel descriptions, rivals, touches.
     question
         Channel, day, horizons, severity, market, announcement.
     money
@@ -129,6 +139,7 @@ def answer_closure(
             subject=(question.channel, told),
             channels=around.channels,
             rivals=rivals,
+            ties=around.ties(told, panel.channels),
             seed=provenance.seed,
         )
         demand = forecast_demand(
@@ -142,7 +153,8 @@ def answer_closure(
             seed=provenance.seed,
         )
         if demand is not None:
-            return _answer(panel, world, demand, question, money, provenance, step, around.channels)
+            read = ties_check(around.journeys, told, world.around, question.channel)
+            return _answer(panel, world, demand, question, money, provenance, step, around.channels, read)
         why = Refusal("few_open_days", {"channel": question.channel}, ("more_history",))
     rows = [
         refused(
@@ -195,6 +207,7 @@ def _answer(
     provenance: Provenance,
     step: int,
     described: Sequence[Channel],
+    read: Sequence[Check],
 ) -> Answer:
     if question.severity < 1:  # the agreement goes on, and with it its fee
         money = replace(money, fee_per_year=None if money.fee_per_year is None else 0.0)
@@ -226,12 +239,13 @@ def _answer(
         estimates=tuple(rows),
         daily=_daily(paths[-1]),
         evidence=evidence,
-        checks=tuple(checks),
+        checks=(*checks, *read),
         text=_sentences(rows, question, described),
         provenance=provenance,
         grade=headline.value.grade,
         verdict=_verdict(headline.value.quantiles),
         paths=paths,
+        shared=shared_customers(world.around, question.channel),
     )
 
 

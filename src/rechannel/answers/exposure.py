@@ -9,6 +9,7 @@ from datetime import date
 import numpy as np
 
 from rechannel.answers.answer import Answer, EvidenceItem, Provenance
+from rechannel.answers.closure import Surrounds
 from rechannel.answers.rows import Coordinates, answered, known, refused, unit_of
 from rechannel.answers.standing import contraction, forecast_checks, grade_of_loss, standing_of
 from rechannel.evidence.baseline import sum_of
@@ -16,13 +17,14 @@ from rechannel.scenario.do import Outcome, apply, prior_latent
 from rechannel.scenario.interventions import close
 from rechannel.tables.deals import Deal
 from rechannel.tables.panel import Panel, has_ended
+from rechannel.tables.rivals import in_market
 from rechannel.vocabulary import numbers
 from rechannel.vocabulary.channel import COUNTED, Channel, Metric, name_of
 from rechannel.vocabulary.estimate import Estimate, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
 from rechannel.vocabulary.wording import LANGUAGES, Language, text
 from rechannel.world.demand import forecast_demand
-from rechannel.world.fitted import DRAWS, RECENT_DAYS, World
+from rechannel.world.fitted import DRAWS, RECENT_DAYS, World, fit_world
 
 SMALLEST_SHARE = 0.01
 HORIZON = 90
@@ -37,6 +39,30 @@ class _Closed:
     rows: tuple[Estimate, ...]
     item: EvidenceItem
     median: float
+
+
+def world_today(panel: Panel, around: Surrounds, on: date, seed: int) -> World:
+    """The world on the eve of `on`, the day after the data, fitted on all of them for the questions about today.
+
+    Parameters
+    ----------
+    panel, around
+        The case.
+    on
+        Day after the data.
+    seed
+        Of every draw.
+    """
+    return fit_world(
+        panel,
+        around.events,
+        len(panel.dates),
+        coming=HORIZON,
+        channels=around.channels,
+        rivals=in_market(around.rivals, None),
+        ties=around.ties(on, panel.channels),
+        seed=seed,
+    )
 
 
 def answer_exposure(

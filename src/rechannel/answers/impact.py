@@ -197,6 +197,7 @@ def _event(
         channels=around.channels,
         rivals=rivals,
         candidates=_candidates(panel, around, question, horizons),
+        ties=around.ties(told, panel.channels),
         seed=seed,
     )
     start = panel.index_of(question.on)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from rechannel.answers.answer import Check, EvidenceItem
+from rechannel.answers.ties import ties_evidence
 from rechannel.evidence.placebo import coverage_slack
 from rechannel.scenario.do import Outcome
 from rechannel.vocabulary.channel import Metric
@@ -147,7 +148,7 @@ def _checks(world: World, channel: str) -> list[Check]:
 
 
 def evidence_of(world: World, channel: str) -> tuple[EvidenceItem, ...]:
-    """Findings whose fall is clear, those on the channel first, then the starting range."""
+    """Findings whose fall is clear, those on the channel first, what journeys tell of it, then the starting range."""
     items = []
     for finding in sorted(world.findings, key=lambda one: (one.channel != channel, one.start)):
         if not finding.clear:
@@ -161,6 +162,7 @@ def evidence_of(world: World, channel: str) -> tuple[EvidenceItem, ...]:
             "own": "yes" if about else "no",
         }
         items.append(EvidenceItem(finding.kind, finding.channel, finding.grade_cap if about else Grade.C, figures))
+    items += ties_evidence(world.around, channel)
     at = world.prior.surroundings.channels.index(channel)
     kept = world.prior.own(at, 90.0).sum(axis=1)
     low, middle, high = (round(float(value), 4) for value in np.quantile(kept, (0.05, 0.5, 0.95)))

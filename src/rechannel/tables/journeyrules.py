@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -221,6 +221,20 @@ from then on."""
 RETENTION = ("observed", "active", "orders", "value")
 """By the channel of the first session (since `Log.known_from`): customers by the ages observed in full; those active in
 an age; their orders; the value of these. All but the first only where the customer's age is observed in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Part of a log: from the start of `first` up to, and without, the start of `end`, in its wall clock."""
+
+    first: date
+    end: date
+
+    @property
+    def moments(self) -> tuple[int, int]:
+        """Both in microseconds since 1970."""
+        first, end = (int(np.datetime64(day, "us").astype(np.int64)) for day in (self.first, self.end))
+        return first, end
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from rechannel.tables.journeyrules import (
     BLANK,
     LARGEST_VALUE,
     Bootstrap,
+    Days,
     JourneyRules,
     Log,
     Shard,
@@ -39,15 +40,28 @@ class TouchFiles:
     """Parquet files that are one log of touches: customer, time, channel, event and, if known, value.
 
     Other columns are not read.
+
+    Attributes
+    ----------
+    files
+        The files.
+    days
+        The days that are read; None = all. Rows outside are as if they were not there.
     """
 
     files: tuple[Path, ...]
+    days: Days | None = None
 
     @property
     def relation(self) -> str:
         """The log as SQL."""
         listed = ", ".join(quoted(str(file.resolve())) for file in self.files)
-        return f"read_parquet([{listed}])"
+        table = f"read_parquet([{listed}])"
+        if self.days is None:
+            return table
+        # as timestamps, not as microseconds: row groups of other days are then not read at all
+        first, end = (f"TIMESTAMP '{day.isoformat()} 00:00:00'" for day in (self.days.first, self.days.end))
+        return f"(SELECT * FROM {table} WHERE time >= {first} AND time < {end})"
 
 
 def fold_touches(
@@ -56,6 +70,7 @@ def fold_touches(
     bootstrap: Bootstrap | None = None,
     *,
     shard: Shard | None = None,
+    enough: int | None = None,
     memory_mb: int = MEMORY_MB,
     tell: Told | None = None,
 ) -> JourneyTables:
@@ -69,6 +84,8 @@ def fold_touches(
         The contract, and the replicates wanted (none when left out).
     shard
         Fold only this part of the customers.
+    enough
+        Rows that are enough: of a longer log a part of the customers is folded that holds about as many.
     memory_mb
         Memory of the sort; what does not fit goes to a private folder that is removed at the end. The process needs
         about 250 MB on top of it.
@@ -93,7 +110,8 @@ def fold_touches(
         log.fits(wanted)
         if tell:
             tell(0, log.rows)
-        query = _ordered(touches, log, wanted, has_value, shard or Shard())
+        part = shard or Shard(0, max(1, -(-log.rows // (enough or log.rows))))
+        query = _ordered(touches, log, wanted, has_value, part)
         return fold(_whole_customers(_batches(connection, query), log, wanted, tell), log, wanted, chosen)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from rechannel.evidence.finding import Finding
+from rechannel.evidence.ties import Ties
 from rechannel.vocabulary.channel import Metric
 from rechannel.vocabulary.estimate import FloatArray
 from rechannel.world.laplace import Posterior, posterior_mode, sample_posterior
@@ -22,6 +23,8 @@ READ_YIELDS: tuple[Metric, ...] = ("orders", "new_customers")
 LASTING = ("closure", "demotion")
 _SHARED = ("retained", "same_host", "bias", "deferral", "released", "carried", "selection", *YIELDS)
 """Whitened parameters that all channels have in common, in the order of the parameter vector."""
+_OF_TIES = ("overlap", "solo", "new")
+"""Those that follow them when journeys are known: factors of what these say."""
 _ROW = 3
 """Parameters of a channel's row before those of its composition: level, surplus, bias of its outages."""
 
@@ -44,6 +47,8 @@ class Surroundings:
         Other firms and their sizes on any common scale, shape [rival].
     unscaled
         Other firms that are on no common scale with them.
+    ties
+        What journeys say about the channels' customers; None without them.
     """
 
     channels: tuple[str, ...]
@@ -54,6 +59,7 @@ class Surroundings:
     rivals: tuple[str, ...]
     rival_sizes: FloatArray
     unscaled: tuple[str, ...] = ()
+    ties: Ties | None = None
 
     def neighbours(self, channel: int) -> FloatArray:
         """1 for channels on the surface of the same host, or of the same kind, shape [channel]."""
@@ -62,6 +68,11 @@ class Surroundings:
             return np.array([float(bool(name) and name == names[channel]) for name in names])
 
         return np.maximum(same(self.hosts), same(self.kinds))
+
+    def uses_lifts(self, channel: int) -> bool:
+        """Whether shared customers shape a row: they are known, and no stated host or kind says whom it is near to."""
+        is_stated = bool(self.hosts[channel] or self.kinds[channel])
+        return self.ties is not None and bool(self.ties.known[channel]) and not is_stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +238,9 @@ class _Model:
             if finding.clear and finding.channel in place and len(place.keys() & set(finding.channels)) > 1
         ]
         self.anchored = tuple(dict.fromkeys(place[finding.channel] for finding in seen))
-        self.row_at = {channel: len(_SHARED) + k * (_ROW + n) for k, channel in enumerate(self.anchored)}
-        first = len(_SHARED) + len(self.anchored) * (_ROW + n)
+        self.shared = len(_SHARED) + (len(_OF_TIES) if around.ties else 0)
+        self.row_at = {channel: self.shared + k * (_ROW + n) for k, channel in enumerate(self.anchored)}
+        first = self.shared + len(self.anchored) * (_ROW + n)
         self.size = first + 2 * len(seen)
         self.readings = tuple(
             self._read(finding, place, first + 2 * k, self.row_at[place[finding.channel]])
@@ -255,6 +267,9 @@ class _Model:
         level = priors.retained.centre + priors.retained.sd * (common + own)
         host = priors.same_host.centre + priors.same_host.sd * theta[:, 1]
         scores = np.log(np.maximum(self.around.shares, 1e-9))[None, :] + host[:, None] * self.around.neighbours(channel)
+        if self.around.ties is not None:
+            lift, moved = self._tied(theta, channel, self.around.ties)
+            scores, level = scores + lift, level + moved
         scores = scores + priors.composition * theta[:, at + _ROW : at + _ROW + n]
         if n == 1:
             return level, priors.surplus * theta[:, at + 1], np.zeros_like(scores)
@@ -262,6 +277,16 @@ class _Model:
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
         return level, priors.surplus * theta[:, at + 1], weights
+
+    def _tied(self, theta: FloatArray, channel: int, ties: Ties) -> tuple[FloatArray, FloatArray]:
+        """What shared customers add to the scores of a row and to its level."""
+        priors = self.priors
+        overlap, solo, new = (
+            prior.centre + prior.sd * theta[:, len(_SHARED) + place]
+            for place, prior in enumerate((priors.overlap, priors.solo, priors.new))
+        )
+        lifts = ties.lifts[channel] if self.around.uses_lifts(channel) else np.zeros_like(ties.lifts[channel])
+        return overlap[:, None] * lifts, solo * ties.solo[channel] + new * ties.new[channel]
 
     def _normal(self, theta: FloatArray, name: str, prior: Normal) -> FloatArray:
         return prior.centre + prior.sd * theta[:, _SHARED.index(name)]
@@ -380,7 +405,9 @@ def fit_diversion(
     -------
     Diversion
         ``D[c, j] = (expit(level_c) + surplus_c) softmax_j(log share_j + same_host + e_cj) + spill_cj`` over own
-        channels; what is not retained splits between rivals and outside.
+        channels; what is not retained splits between rivals and outside. With journeys the level also has
+        ``solo x solo_c + new x new_c``, and the weights ``overlap x lift_cj`` unless hosts say whom the channel is near
+        to (`evidence.ties`); the three factors are learned with everything else.
 
     Notes
     -----
@@ -421,8 +448,8 @@ def _assemble(model: _Model, posterior: Posterior, seed: int) -> Diversion:
     spill = np.zeros((count, n, n))
     for channel in range(n):
         own_row, at = fresh(_ROW + n), model.row_at.get(channel)
-        beside = theta if at is not None else np.concatenate([theta[:, : len(_SHARED)], own_row], axis=1)
-        parts = model.parts(beside, channel, len(_SHARED) if at is None else at)
+        beside = theta if at is not None else np.concatenate([theta[:, : model.shared], own_row], axis=1)
+        parts = model.parts(beside, channel, model.shared if at is None else at)
         retained[:, channel], surplus[:, channel], short = parts
         moved = priors.recomposition * fresh(n)
         weights[:, channel] = short if channel in lasting else _recomposed(short, moved)

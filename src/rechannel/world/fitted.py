@@ -12,6 +12,7 @@ from rechannel.evidence.baseline import Baseline, fit_baseline, sum_of
 from rechannel.evidence.finding import Finding
 from rechannel.evidence.ledger import bank
 from rechannel.evidence.placebo import Calibration, calibrate
+from rechannel.evidence.ties import Ties
 from rechannel.tables.calendar import Event
 from rechannel.tables.panel import Panel, has_ended
 from rechannel.tables.rivals import RivalFigure, firms, sizes
@@ -80,6 +81,7 @@ def fit_world(
     channels: Sequence[Channel] = (),
     rivals: Sequence[RivalFigure] = (),
     candidates: Sequence[str] = (),
+    ties: Ties | None = None,
     priors: Priors | None = None,
     seed: int,
 ) -> World:
@@ -101,6 +103,8 @@ def fit_world(
         Rows of `rivals` before the day.
     candidates
         Markets that the event did not reach, among which the series choose controls.
+    ties
+        What journeys before the day say about the channels' customers; None without them.
     priors, seed
         Ranges before any data; seed of every draw.
     """
@@ -111,7 +115,7 @@ def fit_world(
     )
     findings = bank(panel, events, baseline, market=market)
     calibration = calibrate(baseline.series, before, 0, (7, 30), baseline.correlation)
-    around = _surroundings(panel, baseline, markets, channels, rivals)
+    around = _surroundings(panel, baseline, markets, channels, rivals, ties)
     widened = tuple(finding.widened(max(1.0, float(calibration.widen(float(finding.days))))) for finding in findings)
     diversion = fit_diversion(around, widened, priors, draws=DRAWS, seed=seed)
     prior = fit_diversion(around, (), priors, draws=DRAWS, seed=seed)
@@ -139,6 +143,7 @@ def _surroundings(
     markets: Sequence[str] | None,
     channels: Sequence[Channel],
     rivals: Sequence[RivalFigure],
+    ties: Ties | None,
 ) -> Surroundings:
     """Shares and yields of the recent open days, hosts and kinds, and the rivals' latest sizes."""
     described = {channel.channel_id: channel for channel in channels}
@@ -172,6 +177,7 @@ def _surroundings(
         rivals=known,
         rival_sizes=np.array([size_of[name] for name in known]),
         unscaled=tuple(name for name in firms(rivals) if name not in size_of),
+        ties=ties,
     )
 
 

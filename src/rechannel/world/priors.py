@@ -42,8 +42,18 @@ class Priors:
         others, and a few days show none of it. An assumption.
     same_host
         Log weight of channels on the surface of the same host, relative to others.
+    overlap
+        Factor of log lifts of shared customers in log weights, for channels without a stated host or kind: 1 when
+        diverted visits spread as their customers do, 0 when overlap tells nothing that sizes do not; half way, with
+        room for both. Beside stated hosts lifts are left out: channels of one surface share their customers anyway,
+        and scores on made markets got worse (docs/benchmarks.md, journeys in a forecast).
+    solo, new
+        Change of the logit of the retained share when all of a channel's sessions, rather than none, are of customers
+        who use no other channel, or are their first: they find back less readily, so the odds are taken as e^-1 of the
+        others' (90 %: e^-1.8 to e^-0.2). With search ads off, users new to the shop or rarely there were lost and
+        regular ones came another way (Blake, Nosko and Tadelis 2015, Econometrica 83(1)).
     rival_composition
-        The same among rivals, around their sizes.
+        The same as `composition` among rivals, around their sizes.
     surplus, spill
         Sd of what all own channels together, and each of them, gain or lose beside diversion: attention set free,
         habits and assists lost. With the first, more than everything or less than nothing may come back.
@@ -85,6 +95,9 @@ class Priors:
     composition: float = 0.9
     recomposition: float = 0.3
     same_host: Normal = Normal(0.4, 0.6)
+    overlap: Normal = Normal(0.5, 0.5)
+    solo: Normal = Normal(-1.0, 0.5)
+    new: Normal = Normal(-1.0, 0.5)
     rival_composition: float = 0.5
     surplus: float = 0.08
     spill: float = 0.01

@@ -23,6 +23,7 @@ from rechannel.report.chapters.parts import (
     is_total,
     path_chart,
 )
+from rechannel.report.chapters.shared import shared_chart
 from rechannel.report.colours import OWN
 from rechannel.report.dots import Dot, dot_figure
 from rechannel.vocabulary import numbers
@@ -60,6 +61,7 @@ def _chapter(position: int, answer: Answer, reader: Reader) -> Chapter:
         blocks += [path_chart(path, answer, reader, reading=reading) for path in answer.paths[:1]]
         blocks += [path_chart(path, answer, reader, reading="") for path in answer.paths[1:]]
         blocks += diversion_chart(answer, reader)
+        blocks += shared_chart(answer, reader)
         blocks += money_chart(answer, reader)
         blocks.append(estimates_table(answer, reader, shown=_shown(answer) if pictured else ()))
         blocks += channel_table(answer, reader)

@@ -18,8 +18,11 @@ STATED = ("prior", "assumption")
 OWN_TABLE = ("record", "exposure")
 """Questions whose chapter holds their evidence in a table of its own."""
 
-DAYS = ("on", "start", "contract_end")
-SHARES = ("share", "retained", "retained_sd", "goes_to_share", "severity")
+PICTURED = "overlap"
+"""Kind whose items stand in the table of a picture of `closure`."""
+
+DAYS = ("on", "start", "contract_end", "first", "last")
+SHARES = ("share", "retained", "retained_sd", "goes_to_share", "severity", "solo", "new")
 SHARED = ("retained_own", "to_rivals", "lost_outside", "retained", "margin", "severity", "diversion")
 """Figures that are shares, and quantities all of whose figures are."""
 
@@ -37,6 +40,8 @@ def _items(answer: Answer, reader: Reader) -> Table:
     language = reader.language
     rows = []
     for item in answer.evidence:
+        if item.kind == PICTURED:
+            continue
         kind = text(f"report.evidence_kind.{item.kind}", language)
         figures = [
             (key, _shown(item, key, value, reader))

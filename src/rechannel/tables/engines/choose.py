@@ -9,9 +9,9 @@ from rechannel.source.engine import locked_engine
 from rechannel.source.store import CaseFolder
 from rechannel.tables.engines.clickhouse import clickhouse_engine
 from rechannel.tables.engines.duck import DuckEngine
-from rechannel.tables.engines.remote import Engine, daily_on, fold_on
+from rechannel.tables.engines.remote import Engine, daily_on, fold_on, overlap_on
 from rechannel.tables.engines.spark import spark_engine
-from rechannel.tables.journeyrules import Bootstrap, JourneyRules
+from rechannel.tables.journeyrules import Bootstrap, Days, JourneyRules
 from rechannel.tables.journeys import JourneyTables
 from rechannel.tables.touches import Told, TouchFiles, fold_touches
 from rechannel.vocabulary.errors import CallError
@@ -33,6 +33,33 @@ def fold_case(
     if source.kind != "duckdb":
         return fold_on(connect(source), rules, bootstrap, tell=tell), 0
     return fold_touches(_stored(case), rules, bootstrap, tell=tell), case.config.tables["touches"].duplicates
+
+
+def overlap_case(case: CaseFolder, days: Days, bootstrap: Bootstrap, enough: int) -> JourneyTables:
+    """The tables of shared customers from some days of the touches of a case.
+
+    Parameters
+    ----------
+    days
+        Rows outside are not looked at.
+    bootstrap
+        Of `alone` and `overlap`.
+    enough
+        Rows that are enough: of a longer log in the case folder, a part of the customers that makes about as many.
+
+    Returns
+    -------
+    JourneyTables
+        An engine is asked for `alone` and `overlap` only; the other tables are then empty.
+
+    Raises
+    ------
+    As `fold_case`; RC360: there are no touches in those days.
+    """
+    source = case.config.engine
+    if source.kind != "duckdb":
+        return overlap_on(connect(source), days, bootstrap)
+    return fold_touches(TouchFiles(_stored(case).files, days), None, bootstrap, enough=enough)
 
 
 def daily_case(case: CaseFolder, rules: JourneyRules | None = None) -> pa.Table:

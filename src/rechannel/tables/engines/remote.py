@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import numpy as np
@@ -17,6 +17,7 @@ from rechannel.tables.journeyrules import (
     KINDS,
     PARTS,
     Bootstrap,
+    Days,
     IntArray,
     JourneyRules,
     Layout,
@@ -31,6 +32,17 @@ from rechannel.vocabulary.errors import CallError
 SHARDS = 200
 """Customers are dealt into this many parts when intervals are wanted."""
 Row = Sequence[object]
+_COLUMNS_OF = {
+    "counts": 1 + len(COUNTED),
+    "transitions": 6,
+    "channel_sets": 6,
+    "by_length": 16,
+    "overlap": 5,
+    "alone": 6,
+    "retention": 5,
+    "distinct_paths": 1,
+}
+"""Queries in the order in which they are run, and columns of their results."""
 
 
 class Engine(Protocol):
@@ -89,13 +101,61 @@ def fold_on(
     """
     chosen, asked = rules or JourneyRules(), bootstrap or Bootstrap()
     script = _script(engine, chosen, SHARDS if asked.replicates else shards)
-    queries = ("counts", "transitions", "channel_sets", "by_length", "overlap", "alone", "retention", "distinct_paths")
     found: dict[str, IntArray] = {}
-    for done, name in enumerate(queries, start=1):
+    for done, name in enumerate(_COLUMNS_OF, start=1):
         found[name] = _integers(engine.rows(getattr(script, name)()))
         if tell:
-            tell(done, len(queries))
+            tell(done, len(_COLUMNS_OF))
     return _Assembly(script, found, asked).tables()
+
+
+def overlap_on(engine: Engine, days: Days, bootstrap: Bootstrap) -> JourneyTables:
+    """The tables of shared customers from some days of a table of touches; the other tables are empty.
+
+    Parameters
+    ----------
+    engine
+        As for `fold_on`.
+    days
+        Rows outside are not looked at.
+    bootstrap
+        Of `alone` and `overlap`; replicates as in `fold_on`.
+
+    Raises
+    ------
+    CallError
+        As `fold_on`; RC360: there are no touches in those days.
+    """
+    script = _script(_Within(engine, days), JourneyRules(), SHARDS if bootstrap.replicates else 1)
+    found = {name: np.zeros((0, columns), np.int64) for name, columns in _COLUMNS_OF.items()}
+    for name in ("overlap", "alone"):
+        found[name] = _integers(engine.rows(getattr(script, name)()))
+    found["distinct_paths"] = np.zeros((1, 1), np.int64)
+    return _Assembly(script, found, bootstrap).tables()
+
+
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """Some days of the table of an engine."""
+
+    engine: Engine
+    days: Days
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.engine.dialect
+
+    @property
+    def table(self) -> str:
+        first, end = self.days.moments
+        time = self.dialect.micros("time")
+        return f"(SELECT * FROM {self.engine.table} WHERE {time} >= {first} AND {time} < {end})"
+
+    def columns(self) -> tuple[str, ...]:
+        return self.engine.columns()
+
+    def rows(self, query: str) -> Sequence[Row]:
+        return self.engine.rows(query)
 
 
 def daily_on(engine: Engine, rules: JourneyRules | None = None) -> pa.Table:
