@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import betaln, gammaln, hyp2f1
 
 from rechannel.tables.journeyrules import MOST_AGES
 from rechannel.tables.journeys import JourneyTables
 from rechannel.vocabulary.estimate import FloatArray
+
+
+FURTHEST = 7.0
+"""Parameters of a BG/NBD model, in units of the mean age, are looked for within exp(+-7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +132,10 @@ def fit_bg_nbd(
     unit = float(np.average(T, weights=weight))
     span, last = T / unit, t / unit
 
+    likelihood = _Likelihood.of(x, last, span)
+
     def loss(logs: FloatArray) -> float:
-        return -float(weight @ _log_likelihood(np.exp(logs), x, last, span)) / float(weight.sum())
+        return -float(weight @ likelihood.rows(np.exp(np.clip(logs, -FURTHEST, FURTHEST)))) / float(weight.sum())
 
     best = min(
         (
@@ -137,18 +144,37 @@ def fit_bg_nbd(
         ),
         key=lambda found: float(found.fun),
     )
-    r, alpha, a, b = (float(value) for value in np.exp(best.x))
-    total = float(weight @ _log_likelihood(np.array([r, alpha * unit, a, b]), x, t, T))
+    r, alpha, a, b = (float(value) for value in np.exp(np.clip(best.x, -FURTHEST, FURTHEST)))
+    total = float(weight @ _Likelihood.of(x, t, T).rows(np.array([r, alpha * unit, a, b])))
     return BgNbd(r, alpha * unit, a, b, total)
 
 
-def _log_likelihood(parameters: FloatArray, x: FloatArray, t: FloatArray, T: FloatArray) -> FloatArray:
-    """Log-likelihood of each row (equation 6, in the form that does not underflow)."""
-    r, alpha, a, b = parameters
-    common = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
-    alive = betaln(a, b + x) - betaln(a, b) - (r + x) * np.log(alpha + T)
-    gone = betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b) - (r + x) * np.log(alpha + t)
-    return np.asarray(common + np.where(x > 0, np.logaddexp(alive, gone), alive), np.float64)
+@dataclass(frozen=True, slots=True)
+class _Likelihood:
+    """Log-likelihood of rows (equation 6, in the form that does not underflow); each distinct figure is worked once."""
+
+    x: FloatArray
+    t: FloatArray
+    T: FloatArray
+    at_x: NDArray[np.intp]
+    at_t: NDArray[np.intp]
+    at_T: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, x: FloatArray, t: FloatArray, T: FloatArray) -> _Likelihood:
+        pairs = [np.unique(column, return_inverse=True) for column in (x, t, T)]
+        return cls(*(distinct for distinct, _ in pairs), *(place.reshape(-1) for _, place in pairs))
+
+    def rows(self, parameters: FloatArray) -> FloatArray:
+        """Shape [row]."""
+        r, alpha, a, b = parameters
+        x = self.x
+        common = (gammaln(r + x) - gammaln(r) + r * np.log(alpha))[self.at_x]
+        power = (r + x)[self.at_x]
+        alive = (betaln(a, b + x) - betaln(a, b))[self.at_x] - power * np.log(alpha + self.T)[self.at_T]
+        gone = (betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b))[self.at_x]
+        gone -= power * np.log(alpha + self.t)[self.at_t]
+        return np.asarray(common + np.where(x[self.at_x] > 0, np.logaddexp(alive, gone), alive), np.float64)
 
 
 def expected_orders(
@@ -161,7 +187,7 @@ def expected_orders(
     Fader, Hardie and Lee (2005), equation 10. `horizon` is in the unit of the fit.
     """
     x, t, T = (np.asarray(column, np.float64) for column in (frequency, recency, age))
-    r, alpha, a, b = model.r, model.alpha, model.a, model.b
+    r, alpha, a, b = model.r, model.alpha, _off_one(model.a), model.b
     z = horizon / (alpha + T + horizon)
     grown = ((alpha + T) / (alpha + T + horizon)) ** (r + x) * hyp2f1(r + x, b + x, a + b + x - 1, z)
     gone = np.where(x > 0, a / (b + np.maximum(x, 1) - 1) * ((alpha + T) / (alpha + t)) ** (r + x), 0.0)
@@ -176,6 +202,11 @@ def orders_of_new_customers(model: BgNbd, horizon: FloatArray) -> FloatArray:
     Fader, Hardie and Lee (2005), equation 9.
     """
     t = np.asarray(horizon, np.float64)
-    r, alpha, a, b = model.r, model.alpha, model.a, model.b
+    r, alpha, a, b = model.r, model.alpha, _off_one(model.a), model.b
     part = (alpha / (alpha + t)) ** r * hyp2f1(r, b, a + b - 1, t / (alpha + t))
     return np.asarray((a + b - 1) / (a - 1) * (1 - part), np.float64)
+
+
+def _off_one(a: float) -> float:
+    """`a` where both expectations are defined: at 1 they are 0 / 0, and smooth around it."""
+    return a if abs(a - 1) > 1e-6 else 1 + 1e-6

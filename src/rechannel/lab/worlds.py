@@ -211,7 +211,7 @@ def _sample(spec: WorldSpec, people: People, touches: int) -> Sample:
     size = max(20, min(int(wanted), int(total)))
     chance = people.weight.astype(np.float64) / people.weight.sum(dtype=np.float64)
     classes = rng.choice(len(chance), size=size, p=chance)
-    return Sample(classes, first, spec.days, rng, [], [], [], [])
+    return Sample.of(classes, (first, spec.days), people, rng, stream(spec.seed, "touches", "lives"))
 
 
 def _truth(spec: WorldSpec, pair: Pair) -> Truth:
