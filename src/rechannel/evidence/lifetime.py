@@ -26,7 +26,7 @@ LARGEST_ERROR = 0.5
 """Standard deviation of that log from which a forecast is refused."""
 MODEL_SPREAD, CHANNEL_SPREAD, SHAPE_SPREAD = 0.1, 0.1, 0.05
 """Least relative spread of ages around the model, of channels around the shop, of a channel's ages around its level."""
-OLD_ORDER_LESS = (0.5, 0.2)
+OLD_ORDER_LESS = (0.7, 0.2)
 """Mean and standard deviation of how often a customer from before the log orders, relative to a new one: a long silence
 selects the slow (measured as above)."""
 VALUE_SPREAD = 0.2

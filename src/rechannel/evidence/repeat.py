@@ -135,16 +135,17 @@ def fit_bg_nbd(
     likelihood = _Likelihood.of(x, last, span)
 
     def loss(logs: FloatArray) -> float:
-        return -float(weight @ likelihood.rows(np.exp(np.clip(logs, -FURTHEST, FURTHEST)))) / float(weight.sum())
+        return -float(weight @ likelihood.rows(np.exp(logs))) / float(weight.sum())
 
+    options = {"xatol": 1e-7, "fatol": 1e-13, "maxiter": 4_000}
     best = min(
         (
-            minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13, "maxiter": 20_000})
+            minimize(loss, start, method="Nelder-Mead", bounds=[(-FURTHEST, FURTHEST)] * 4, options=options)
             for start in (np.log([0.5, 0.3, 0.8, 2.5]), np.log([1.0, 1.0, 1.0, 1.0]))
         ),
         key=lambda found: float(found.fun),
     )
-    r, alpha, a, b = (float(value) for value in np.exp(np.clip(best.x, -FURTHEST, FURTHEST)))
+    r, alpha, a, b = (float(value) for value in np.exp(best.x))
     total = float(weight @ _Likelihood.of(x, t, T).rows(np.array([r, alpha * unit, a, b])))
     return BgNbd(r, alpha * unit, a, b, total)
 

@@ -1,0 +1,280 @@
+"""What new customers bring after the period they came in: orders and margin of the next year, by channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rechannel.answers.answer import Check, RepeatCurve
+from rechannel.answers.money import Money
+from rechannel.answers.rows import Coordinates, answered, missing_column, refused
+from rechannel.evidence.baseline import sum_of
+from rechannel.evidence.lifetime import Lifetime, days_in_ages, lifetime_of
+from rechannel.scenario.do import BASKET_SPREAD, Outcome
+from rechannel.source.store import CaseFolder
+from rechannel.tables.engines.choose import orders_of_case
+from rechannel.tables.histories import AGE_DAYS
+from rechannel.tables.panel import Panel
+from rechannel.vocabulary.channel import Metric
+from rechannel.vocabulary.errors import CallError
+from rechannel.vocabulary.estimate import LEVELS, Estimate, FloatArray, Quantity, Refusal
+from rechannel.vocabulary.grade import Grade, worst
+from rechannel.world.fitted import DRAWS
+
+LATER_DAYS = 365
+"""How far after the end of the period the later orders are counted: an assumption, stated with the figures."""
+FEWEST_NEW = 0.5
+"""Least share of the log's first orders that are new customers'; below it the grade is D."""
+LARGEST_MISS = 0.3
+"""Log error of a held-out forecast, beyond chance, from which its check fails."""
+SHOWN_AGES = 16
+LEAST_SEEN = 20.0
+"""Customers in an age, as if each for all of it, from which the chart shows what they ordered."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerValue:
+    """What the log says about later orders, beside the shop's own count.
+
+    Attributes
+    ----------
+    lifetime
+        The fit.
+    new_share
+        Share of the log's first orders that are a new customer's.
+    seed
+        Of the draws.
+    """
+
+    lifetime: Lifetime
+    new_share: float
+    seed: int
+
+    def rates(self, channel: str) -> FloatArray:
+        """Orders a day of a new customer by age, shape [draw, age]."""
+        return self.lifetime.rates(channel, self.new_share, DRAWS, self.seed)
+
+    @property
+    def grade(self) -> tuple[Grade, tuple[str, ...]]:
+        """Best grade of a number made of it: touches say how customers who came behave, not who comes only so."""
+        failed = tuple(check.key for check in self.checks if not check.passed)
+        return (Grade.D if failed else Grade.C), ("later_by_touches", *failed)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """How far off the forecast was, and how many first orders in the log are first ever."""
+        made = []
+        for one in self.lifetime.held_out:
+            figures: dict[str, float | str] = {
+                "days": str(one.days),
+                "forecast": round(one.forecast, 1),
+                "came": round(one.came, 1),
+            }
+            passed = abs(one.error) <= LARGEST_MISS + 1.6449 * np.sqrt(one.chance)
+            made.append(Check("later_orders", bool(passed), figures))
+        share: dict[str, float | str] = {"share": round(self.new_share, 3)}
+        return (*made, Check("new_in_touches", self.new_share >= FEWEST_NEW, share))
+
+
+def customer_value(case: CaseFolder, panel: Panel, seed: int) -> CustomerValue | Refusal:
+    """Count the later orders of a case's touches and fit them, once for all channels.
+
+    Returns
+    -------
+    The fit; or `no_journeys`, `not_folded`, `no_column` (the shop does not count new customers and orders), and the
+    refusals of `evidence.lifetime.lifetime_of`.
+
+    Raises
+    ------
+    MissingPart
+        RC361: the client of the engine that `case.toml` names is not installed.
+    """
+    if "touches" not in case.config.tables and case.config.engine.kind == "duckdb":
+        return Refusal("no_journeys", {}, ("export_touches",))
+    for column in ("new_customers", "orders"):
+        if column not in panel.values:
+            return missing_column(column)
+    try:
+        with orders_of_case(case) as log:
+            fitted = lifetime_of(log)
+    except CallError as error:
+        return Refusal("not_folded", {"code": error.code}, ())
+    if isinstance(fitted, Refusal):
+        return fitted
+    return CustomerValue(fitted, fitted.new_share(_new_per_order(panel, fitted)), seed)
+
+
+def _new_per_order(panel: Panel, fitted: Lifetime) -> float:
+    """New customers per order in the shop's count, over the days of the log that the panel has, else over all."""
+    days = panel.dates.astype("datetime64[D]").astype(np.int64)
+    inside = (days >= fitted.cohorts.entered_from) & (days < fitted.cohorts.until)
+    inside = inside if inside.any() else np.ones(len(days), bool)
+    new, orders = (float(np.nansum(sum_of(panel, name, None)[inside])) for name in ("new_customers", "orders"))
+    return new / orders if orders > 0 else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The period whose own orders and margin are already counted.
+
+    Attributes
+    ----------
+    at
+        Where its rows stand.
+    days_left
+        Days from each day of it to its end, shape [day].
+    new_customers
+        Of the channel on each day, shape [day].
+    value_per_order
+        Of the whole shop in it, case currency; None when the shop does not count value.
+    """
+
+    at: Coordinates
+    days_left: FloatArray
+    new_customers: FloatArray
+    value_per_order: float | None
+
+
+def window_of(panel: Panel, channel: str, market: str | None, rows: Sequence[int], period: str) -> Window:
+    """The window of a period: `rows` of the panel."""
+    step = 7 if panel.cadence == "weekly" else 1
+    days = panel.dates.astype("datetime64[D]").astype(np.int64)[np.asarray(rows)]
+    left = (days[-1] + step - 1) - (days + (step - 1) / 2)
+    markets = None if market is None else (market,)
+    found = {name: sum_of(panel, name, markets)[np.asarray(rows)] for name in _COUNTS if name in panel.values}
+    new = np.zeros(len(days))
+    if "new_customers" in found:
+        new = np.nan_to_num(found["new_customers"][:, panel.channel_index(channel)])
+    value = None
+    if "gmv" in found and "orders" in found and np.nansum(found["orders"]) > 0:
+        value = float(np.nansum(found["gmv"]) / np.nansum(found["orders"]))
+    at = Coordinates(LATER_DAYS, None, market, period)
+    return Window(at, np.asarray(left, np.float64), np.asarray(np.maximum(new, 0), np.float64), value)
+
+
+_COUNTS: tuple[Metric, ...] = ("new_customers", "orders", "gmv")
+
+
+def later_orders(rates: FloatArray, window: Window, days: int = LATER_DAYS) -> FloatArray:
+    """Orders of the window's average new customer in the `days` after its end, shape [draw].
+
+    What the same customers order before its end is the window's own and is not in it.
+    """
+    weights = window.new_customers @ days_in_ages(window.days_left, days) / window.new_customers.sum()
+    return np.asarray(rates @ weights)
+
+
+def later_names(currency: str) -> list[tuple[str, str]]:
+    """Metric and unit of the rows, in their order."""
+    return [
+        ("later_orders_per_customer", "orders"),
+        ("ltv_per_customer", currency),
+        ("incremental_ltv", currency),
+        ("incremental_value", currency),
+    ]
+
+
+def later_rows(
+    value: CustomerValue | Refusal,
+    window: Window,
+    channel: str,
+    outcome: Outcome,
+    money: Money,
+    grades: Mapping[Metric, tuple[float, Grade, tuple[str, ...]]],
+    margin: FloatArray | Refusal,
+) -> list[Estimate]:
+    """What the period's new customers bring in the 365 days after it, each and all that would not have come.
+
+    Question answered: beyond the margin of the period, what do the customers bring that the channel won for good?
+
+    Parameters
+    ----------
+    value
+        Later orders, or why there are none.
+    window
+        Of the period.
+    outcome
+        Both paths over it; `never_acquired` are the customers lost for good: who only comes later brings the same
+        orders later.
+    money
+        Margin share.
+    grades
+        Metric -> contraction, grade and reasons of its net loss.
+    margin
+        Margin lost inside the window, shape [draw], in draws that belong to those of `outcome`; or why it is not known.
+
+    Returns
+    -------
+    `later_orders_per_customer`, `ltv_per_customer`, `incremental_ltv`, and `incremental_value` = margin inside the
+    window + `incremental_ltv`. The next period's `incremental_*` rows hold orders of these customers too: a sum over
+    periods counts them twice.
+
+    Notes
+    -----
+    Assumes that customers who come only through the channel behave like all whose first order came through it.
+    Refusals: those of `value`, `no_column`, `no_margin`, `no_new_customers`.
+    """
+    names, at = later_names(money.currency), window.at
+    if "new_customers" not in outcome.net_loss and not isinstance(value, Refusal):
+        value = missing_column("new_customers")
+    if not isinstance(value, Refusal) and not window.new_customers.sum() > 0:
+        value = Refusal("no_new_customers", {"channel": channel}, ())
+    if isinstance(value, Refusal):
+        return [refused(name, unit, value, at) for name, unit in names]
+    grade, reasons = value.grade
+    orders = later_orders(value.rates(channel), window)
+    rows = [answered(*names[0], orders, grade, at, reasons=reasons)]
+    if window.value_per_order is None or money.margin is None:
+        why = Refusal("no_margin", {}, ("give_margin",)) if window.value_per_order is not None else missing_column("gmv")
+        return rows + [refused(name, unit, why, at) for name, unit in names[1:]]
+    factor = value.lifetime.value_factor(channel, DRAWS, value.seed)
+    per_customer = orders * factor * window.value_per_order * money.margin_draws(DRAWS, 31)
+    rows.append(answered(*names[1], per_customer, grade, at, reasons=reasons))
+    lost = outcome.never_acquired
+    assert lost is not None
+    narrowed, of_loss, why_loss = grades["new_customers"]
+    chance = (value.lifetime.curve.dispersion + BASKET_SPREAD - 1) / np.maximum(np.abs(lost) * orders, 1.0)
+    normal = np.random.default_rng([value.seed, 47]).standard_normal(DRAWS)
+    ltv = lost * per_customer * (1 + np.sqrt(chance) * normal)
+    both = worst(grade, of_loss)
+    why_both = (*why_loss, *reasons)
+    rows.append(answered(*names[2], ltv, both, at, narrowed=narrowed, reasons=why_both))
+    if isinstance(margin, Refusal):
+        return [*rows, refused(*names[3], margin, at)]
+    _, of_margin, why_margin = grades["gmv"]
+    rows.append(answered(*names[3], margin + ltv, worst(both, of_margin), at, reasons=(*why_margin, *why_both)))
+    return rows
+
+
+def curves_of(value: CustomerValue, channel: str) -> tuple[RepeatCurve, ...]:
+    """The channel's customers, then all customers: orders by age as seen, and as expected beyond."""
+    cohorts, curve = value.lifetime.cohorts, value.lifetime.curve
+    per_day = cohorts.orders.sum() / max(int(cohorts.order_days.sum()), 1)
+    rng = np.random.default_rng([value.seed, 53])
+    made = []
+    for name in (channel, None):
+        if name is not None and name not in cohorts.channels:
+            continue
+        places = slice(None) if name is None else [cohorts.channels.index(name)]
+        at_risk = cohorts.days_at_risk[places].sum(axis=0)[:SHOWN_AGES]
+        days = cohorts.order_days[places].sum(axis=0)[:SHOWN_AGES]
+        customers = at_risk / AGE_DAYS
+        shape = days / curve.dispersion + 0.5
+        drawn = rng.gamma(shape, curve.dispersion / np.maximum(at_risk, 1), (DRAWS, len(days)))
+        levels = np.quantile(drawn, LEVELS, axis=0).T * AGE_DAYS * per_day
+        levels[customers < LEAST_SEEN] = np.nan
+        expected = curve.rate * per_day
+        if name is not None:
+            expected = np.median(value.lifetime.rates(name, 1.0, DRAWS, value.seed), axis=0)
+        made.append(RepeatCurve(name, AGE_DAYS, customers, levels, AGE_DAYS * expected[:SHOWN_AGES]))
+    return tuple(made)
+
+
+def later_check(value: CustomerValue | Refusal, rows: Sequence[Estimate]) -> tuple[Check, ...]:
+    """The checks behind the later orders when one of the rows rests on them."""
+    if isinstance(value, Refusal):
+        return ()
+    told = any(row.metric == "later_orders_per_customer" and isinstance(row.value, Quantity) for row in rows)
+    return value.checks if told else ()
