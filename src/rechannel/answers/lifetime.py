@@ -29,6 +29,8 @@ FEWEST_NEW = 0.5
 """Least share of the log's first orders that are new customers'; below it the grade is D."""
 LARGEST_MISS = 0.3
 """Log error of a held-out forecast, beyond chance, from which its check fails."""
+MARGIN_SEED = 31
+"""Of the margin share inside the period and after it: one draw has one margin."""
 SHOWN_AGES = 16
 LEAST_SEEN = 20.0
 """Customers in an age, as if each for all of it, from which the chart shows what they ordered."""
@@ -52,9 +54,13 @@ class CustomerValue:
     new_share: float
     seed: int
 
-    def rates(self, channel: str) -> FloatArray:
-        """Orders a day of a new customer by age, shape [draw, age]."""
-        return self.lifetime.rates(channel, self.new_share, DRAWS, self.seed)
+    def of(self, channel: str) -> LaterOrders:
+        """The draws of one channel."""
+        fitted, seed = self.lifetime, self.seed
+        rates = fitted.rates(channel, self.new_share, DRAWS, seed)
+        factor = fitted.value_factor(channel, DRAWS, seed)
+        normal = np.random.default_rng([seed, 47]).standard_normal(DRAWS)
+        return LaterOrders(channel, rates, factor, fitted.curve.dispersion, normal, *self.grade)
 
     @property
     def grade(self) -> tuple[Grade, tuple[str, ...]]:
@@ -76,6 +82,35 @@ class CustomerValue:
             made.append(Check("later_orders", bool(passed), figures))
         share: dict[str, float | str] = {"share": round(self.new_share, 3)}
         return (*made, Check("new_in_touches", self.new_share >= FEWEST_NEW, share))
+
+
+@dataclass(frozen=True, slots=True)
+class LaterOrders:
+    """What customers whose first order came through a channel order later.
+
+    Attributes
+    ----------
+    channel
+        Of the first order.
+    rates
+        Orders a day by age, shape [draw, age].
+    value_factor
+        Value of such an order over that of an average order, shape [draw].
+    dispersion
+        Variance of a customer's orders over their mean.
+    normal
+        Of the noise of a number of customers, shape [draw].
+    grade, reasons
+        Best grade, and why it is not higher.
+    """
+
+    channel: str
+    rates: FloatArray
+    value_factor: FloatArray
+    dispersion: float
+    normal: FloatArray
+    grade: Grade
+    reasons: tuple[str, ...]
 
 
 def customer_value(case: CaseFolder, panel: Panel, seed: int) -> CustomerValue | Refusal:
@@ -177,9 +212,8 @@ def later_names(currency: str) -> list[tuple[str, str]]:
 
 
 def later_rows(
-    value: CustomerValue | Refusal,
+    later: LaterOrders | Refusal,
     window: Window,
-    channel: str,
     outcome: Outcome,
     money: Money,
     grades: Mapping[Metric, tuple[float, Grade, tuple[str, ...]]],
@@ -191,8 +225,8 @@ def later_rows(
 
     Parameters
     ----------
-    value
-        Later orders, or why there are none.
+    later
+        Of the channel, or why they are not known.
     window
         Of the period.
     outcome
@@ -214,30 +248,30 @@ def later_rows(
     Notes
     -----
     Assumes that customers who come only through the channel behave like all whose first order came through it.
-    Refusals: those of `value`, `no_column`, `no_margin`, `no_new_customers`.
+    Refusals: those of `later`, `no_column`, `no_margin`, `no_new_customers`.
     """
     names, at = later_names(money.currency), window.at
-    if "new_customers" not in outcome.net_loss and not isinstance(value, Refusal):
-        value = missing_column("new_customers")
-    if not isinstance(value, Refusal) and not window.new_customers.sum() > 0:
-        value = Refusal("no_new_customers", {"channel": channel}, ())
-    if isinstance(value, Refusal):
-        return [refused(name, unit, value, at) for name, unit in names]
-    grade, reasons = value.grade
-    orders = later_orders(value.rates(channel), window)
+    if isinstance(later, LaterOrders):
+        if outcome.never_acquired is None:
+            later = missing_column("new_customers")
+        elif not window.new_customers.sum() > 0:
+            later = Refusal("no_new_customers", {"channel": later.channel}, ())
+    if isinstance(later, Refusal):
+        return [refused(name, unit, later, at) for name, unit in names]
+    grade, reasons = later.grade, later.reasons
+    orders = later_orders(later.rates, window)
     rows = [answered(*names[0], orders, grade, at, reasons=reasons)]
     if window.value_per_order is None or money.margin is None:
-        why = Refusal("no_margin", {}, ("give_margin",)) if window.value_per_order is not None else missing_column("gmv")
+        no_value = window.value_per_order is None
+        why = missing_column("gmv") if no_value else Refusal("no_margin", {}, ("give_margin",))
         return rows + [refused(name, unit, why, at) for name, unit in names[1:]]
-    factor = value.lifetime.value_factor(channel, DRAWS, value.seed)
-    per_customer = orders * factor * window.value_per_order * money.margin_draws(DRAWS, 31)
+    per_customer = orders * later.value_factor * window.value_per_order * money.margin_draws(DRAWS, MARGIN_SEED)
     rows.append(answered(*names[1], per_customer, grade, at, reasons=reasons))
     lost = outcome.never_acquired
     assert lost is not None
     narrowed, of_loss, why_loss = grades["new_customers"]
-    chance = (value.lifetime.curve.dispersion + BASKET_SPREAD - 1) / np.maximum(np.abs(lost) * orders, 1.0)
-    normal = np.random.default_rng([value.seed, 47]).standard_normal(DRAWS)
-    ltv = lost * per_customer * (1 + np.sqrt(chance) * normal)
+    chance = (later.dispersion + BASKET_SPREAD - 1) / np.maximum(np.abs(lost) * orders, 1.0)
+    ltv = lost * per_customer * (1 + np.sqrt(chance) * later.normal)
     both = worst(grade, of_loss)
     why_both = (*why_loss, *reasons)
     rows.append(answered(*names[2], ltv, both, at, narrowed=narrowed, reasons=why_both))

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rechannel.answers.answer import Answer, Provenance
-from rechannel.answers.lifetime import CustomerValue, curves_of, later_check, later_names, later_rows, window_of
+from rechannel.answers.lifetime import (
+    MARGIN_SEED,
+    CustomerValue,
+    LaterOrders,
+    curves_of,
+    later_check,
+    later_names,
+    later_rows,
+    window_of,
+)
 from rechannel.answers.money import Money
 from rechannel.answers.pathcredit import METHODS, PathCredit
 from rechannel.answers.rows import Coordinates, answered, known, missing_column, refused, unit_of
@@ -118,6 +127,7 @@ def answer_worth(
     """
     standing = standing_of(world, question.channel)
     rng = np.random.default_rng([provenance.seed, 23])
+    own = later if isinstance(later, Refusal) else later.of(question.channel)
     rows: list[Estimate] = []
     head: list[tuple[Period, Outcome]] = []
     for period in quarters(panel):
@@ -129,7 +139,7 @@ def answer_worth(
         credited = {metric: np.full(DRAWS, value) for metric, value in amounts.items()}
         outcome = outcome_of(world, question.channel, credited, {}, np.ones(DRAWS), period.days, rng)
         head.append((period, outcome))
-        rows += _period_rows(panel, world, question, money, deals, standing, period, outcome, paths, later)
+        rows += _period_rows(panel, world, question, money, deals, standing, period, outcome, paths, own)
     if not head:
         known = np.isfinite(panel.over_markets("visits", question.market)[:, panel.channel_index(question.channel)])
         why = Refusal("channel_zero", {"channel": question.channel}, ("check_channel",))
@@ -203,7 +213,7 @@ def _period_rows(
     period: Period,
     outcome: Outcome,
     paths: PathCredit | Refusal,
-    later: CustomerValue | Refusal,
+    later: LaterOrders | Refusal,
 ) -> list[Estimate]:
     """Every row of one quarter."""
     at = _at(period, question)
@@ -250,7 +260,7 @@ def _period_rows(
     margin = _margin(outcome, money)
     rows += _efficiency(panel, question, money, deals, period, outcome, grades, margin)
     window = window_of(panel, question.channel, question.market, period.rows.tolist(), period.name)
-    return rows + later_rows(later, window, question.channel, outcome, money, grades, margin)
+    return rows + later_rows(later, window, outcome, money, grades, margin)
 
 
 def _margin(outcome: Outcome, money: Money) -> FloatArray | Refusal:
@@ -259,7 +269,7 @@ def _margin(outcome: Outcome, money: Money) -> FloatArray | Refusal:
         return missing_column("gmv")
     if money.margin is None:
         return Refusal("no_margin", {}, ("give_margin",))
-    return outcome.net_loss["gmv"] * money.margin_draws(DRAWS, 31)
+    return outcome.net_loss["gmv"] * money.margin_draws(DRAWS, MARGIN_SEED)
 
 
 def _path_rows(

@@ -264,7 +264,8 @@ def _fit(cohorts: Cohorts) -> BgNbd:
     """The BG/NBD model of all channels, in weeks."""
     rows, place = np.unique(np.stack([cohorts.frequency, cohorts.recency, cohorts.age]), axis=1, return_inverse=True)
     x, t, age = rows.astype(np.float64)
-    return fit_bg_nbd(x, t / 7, age / 7, np.bincount(place.reshape(-1), cohorts.customers))
+    customers = np.bincount(place.reshape(-1), cohorts.customers).astype(np.float64)
+    return fit_bg_nbd(x, t / 7, age / 7, customers)
 
 
 def _dispersion(cohorts: Cohorts, rate: FloatArray) -> float:

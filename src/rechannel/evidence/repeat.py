@@ -13,7 +13,6 @@ from rechannel.tables.journeyrules import MOST_AGES
 from rechannel.tables.journeys import JourneyTables
 from rechannel.vocabulary.estimate import FloatArray
 
-
 FURTHEST = 7.0
 """Parameters of a BG/NBD model, in units of the mean age, are looked for within exp(+-7)."""
 
@@ -137,13 +136,18 @@ def fit_bg_nbd(
     def loss(logs: FloatArray) -> float:
         return -float(weight @ likelihood.rows(np.exp(logs))) / float(weight.sum())
 
-    options = {"xatol": 1e-7, "fatol": 1e-13, "maxiter": 4_000}
-    best = min(
-        (
-            minimize(loss, start, method="Nelder-Mead", bounds=[(-FURTHEST, FURTHEST)] * 4, options=options)
-            for start in (np.log([0.5, 0.3, 0.8, 2.5]), np.log([1.0, 1.0, 1.0, 1.0]))
-        ),
-        key=lambda found: float(found.fun),
+    box = [(-FURTHEST, FURTHEST)] * 4
+    starts = (np.log([0.5, 0.3, 0.8, 2.5]), np.zeros(4))
+    rough = min(
+        (minimize(loss, start, method="L-BFGS-B", bounds=box) for start in starts), key=lambda one: float(one.fun)
+    )
+    # Without drop-outs the optimum is a ridge along a bound: the polish ends there by count.
+    best = minimize(
+        loss,
+        np.asarray(rough.x, np.float64),
+        method="Nelder-Mead",
+        bounds=box,
+        options={"xatol": 1e-7, "fatol": 1e-13, "maxiter": 400},
     )
     r, alpha, a, b = (float(value) for value in np.exp(best.x))
     total = float(weight @ _Likelihood.of(x, t, T).rows(np.array([r, alpha * unit, a, b])))
@@ -157,25 +161,23 @@ class _Likelihood:
     x: FloatArray
     t: FloatArray
     T: FloatArray
-    at_x: NDArray[np.intp]
-    at_t: NDArray[np.intp]
-    at_T: NDArray[np.intp]
+    at: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
     @classmethod
     def of(cls, x: FloatArray, t: FloatArray, T: FloatArray) -> _Likelihood:
-        pairs = [np.unique(column, return_inverse=True) for column in (x, t, T)]
-        return cls(*(distinct for distinct, _ in pairs), *(place.reshape(-1) for _, place in pairs))
+        (x, at_x), (t, at_t), (T, at_end) = (np.unique(column, return_inverse=True) for column in (x, t, T))
+        return cls(x, t, T, (at_x.reshape(-1), at_t.reshape(-1), at_end.reshape(-1)))
 
     def rows(self, parameters: FloatArray) -> FloatArray:
         """Shape [row]."""
         r, alpha, a, b = parameters
-        x = self.x
-        common = (gammaln(r + x) - gammaln(r) + r * np.log(alpha))[self.at_x]
-        power = (r + x)[self.at_x]
-        alive = (betaln(a, b + x) - betaln(a, b))[self.at_x] - power * np.log(alpha + self.T)[self.at_T]
-        gone = (betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b))[self.at_x]
-        gone -= power * np.log(alpha + self.t)[self.at_t]
-        return np.asarray(common + np.where(x[self.at_x] > 0, np.logaddexp(alive, gone), alive), np.float64)
+        x, (at_x, at_t, at_end) = self.x, self.at
+        common = (gammaln(r + x) - gammaln(r) + r * np.log(alpha))[at_x]
+        power = (r + x)[at_x]
+        alive = (betaln(a, b + x) - betaln(a, b))[at_x] - power * np.log(alpha + self.T)[at_end]
+        gone = (betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b))[at_x]
+        gone -= power * np.log(alpha + self.t)[at_t]
+        return np.asarray(common + np.where(x[at_x] > 0, np.logaddexp(alive, gone), alive), np.float64)
 
 
 def expected_orders(

@@ -114,7 +114,8 @@ class OrderLog:
         histories = histories[np.lexsort(histories.T[::-1])]
         sums = np.zeros((3, size, MOST_AGES + 1), np.int64)
         before = asked(script.repeats(entered, (entered_from, until), AGE_DAYS, MOST_AGES), 5)
-        np.add.at(sums, (slice(None), before[:, 0], before[:, 1]), before[:, 2:].T)
+        for place in range(3):
+            np.add.at(sums[place], (before[:, 0], before[:, 1]), before[:, 2 + place])
         later = np.zeros(size, np.int64)
         if until < self.end:
             after = asked(script.repeats(entered, (until, self.end), AGE_DAYS, MOST_AGES), 5)

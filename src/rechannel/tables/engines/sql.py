@@ -282,7 +282,8 @@ class Script:
                 CASE WHEN o = 1 THEN 1 ELSE 0 END AS is_new, {self._period("t")} AS period
                 FROM (SELECT who, part, t, c, v AS paid, row_number() OVER ({in_order}) AS o
                     FROM touch WHERE e = 1) AS numbered""",
-            "dated": f"""SELECT who, {whole(f"floor({real('t')} / {real(str(DAY))})")} AS d, v AS amount FROM ordered""",
+            "dated": f"""SELECT who, {whole(f"floor({real('t')} / {real(str(DAY))})")} AS d, v AS amount
+                FROM ordered""",
             "bought": f"""SELECT who, d, count(*) AS n, {dialect.total("amount")} AS paid FROM dated GROUP BY who, d""",
             "buying": "SELECT who, d, n, paid, min(d) OVER (PARTITION BY who) AS first_d FROM bought",
             "step": f"""SELECT x.who AS who, x.part AS part, x.o AS o, x.period AS period, x.v AS v, x.is_new AS is_new,
