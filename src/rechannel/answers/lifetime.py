@@ -32,8 +32,9 @@ LARGEST_MISS = 0.3
 MARGIN_SEED = 31
 """Of the margin share inside the period and after it: one draw has one margin."""
 SHOWN_AGES = 16
-LEAST_SEEN = 20.0
-"""Customers in an age, as if each for all of it, from which the chart shows what they ordered."""
+LEAST_SEEN, SEEN_SHARE = 20.0, 0.15
+"""Customers in an age, as if each for all of it, from which the chart shows what they ordered: so many, and so large a
+part of those in the first age."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +299,7 @@ def curves_of(value: CustomerValue, channel: str) -> tuple[RepeatCurve, ...]:
         shape = days / curve.dispersion + 0.5
         drawn = rng.gamma(shape, curve.dispersion / np.maximum(at_risk, 1), (DRAWS, len(days)))
         levels = np.quantile(drawn, LEVELS, axis=0).T * AGE_DAYS * per_day
-        levels[customers < LEAST_SEEN] = np.nan
+        levels[customers < max(LEAST_SEEN, SEEN_SHARE * customers[0])] = np.nan
         expected = curve.rate * per_day
         if name is not None:
             expected = np.median(value.lifetime.rates(name, 1.0, DRAWS, value.seed), axis=0)

@@ -10,14 +10,14 @@ from rechannel.answers.answer import RepeatCurve
 from rechannel.report.colours import AXIS, COUNTERFACTUAL, OWN, TEXT
 from rechannel.report.figures import NARROW, WIDE, Fan, Figure, Line, band_series, line_series, round_ticks, value_axis
 from rechannel.report.render import Drawing, Json
-from rechannel.vocabulary.estimate import LEVELS, FloatArray
+from rechannel.vocabulary.estimate import LEVELS
 from rechannel.vocabulary.wording import Language
 
 _MIDDLE = LEVELS.index(0.5)
 
 
 def age_figure(name: str, axis: str, description: str, curves: Sequence[RepeatCurve], language: Language) -> Figure:
-    """Orders per customer by age: the asked channel over all customers, the expected part dashed.
+    """Orders per customer by age: the asked channel over all customers, what is expected dashed.
 
     Parameters
     ----------
@@ -26,15 +26,6 @@ def age_figure(name: str, axis: str, description: str, curves: Sequence[RepeatCu
     """
     wide, narrow = (_drawing(curves, language, width) for width in (WIDE, NARROW))
     return Figure(name, axis, description, wide, narrow)
-
-
-def beyond(curve: RepeatCurve) -> FloatArray:
-    """The expected curve from the last age that was seen on, shape [age]; nan before it."""
-    seen = np.flatnonzero(np.isfinite(curve.seen[:, _MIDDLE]))
-    joined = np.where(np.arange(len(curve.expected)) > (seen[-1] if seen.size else -1), curve.expected, np.nan)
-    if seen.size:
-        joined[seen[-1]] = curve.seen[seen[-1], _MIDDLE]
-    return np.asarray(joined)
 
 
 def age_words(curve: RepeatCurve, at: int) -> str:
@@ -49,7 +40,7 @@ def _drawing(curves: Sequence[RepeatCurve], language: Language, width: int) -> D
         colour = COUNTERFACTUAL if curve.channel is None else OWN
         fans.append(Fan(curve.seen, colour))
         lines.append(Line(curve.seen[:, _MIDDLE], colour, width=1.6 if curve.channel is None else 2.0))
-        lines.append(Line(beyond(curve), colour, dashed=True, width=1.6))
+        lines.append(Line(curve.expected, colour, dashed=True, width=1.6))
     values = np.concatenate([*(fan.levels.ravel() for fan in fans), *(line.values for line in lines)])
     values = values[np.isfinite(values)]
     ticks = round_ticks(0.0, float(values.max()) if values.size else 1.0, most=5 if wide else 4, zero=True)
