@@ -19,7 +19,7 @@ FEWEST_REPEATS = 60.0
 """Least order days, counted as if customers ordered independently."""
 CUTS = (1 / 2, 3 / 4)
 """Where the days after the warm-up are cut, to forecast the rest from the part before."""
-USUAL_ERROR, USUAL_WEIGHT = 0.15, 4.0
+USUAL_ERROR, USUAL_WEIGHT = 0.12, 4.0
 """Standard deviation of the log of what came over what was forecast where nothing is measured (measured on made shops
 of two generators, `docs/benchmarks.md`), and for how many cuts it counts."""
 LARGEST_ERROR = 0.5
