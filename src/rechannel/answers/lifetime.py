@@ -37,6 +37,9 @@ LEAST_SEEN, SEEN_SHARE = 20.0, 0.15
 part of those in the first age."""
 
 
+_NEEDED: tuple[Metric, ...] = ("new_customers", "orders")
+
+
 @dataclass(frozen=True, slots=True)
 class CustomerValue:
     """What the log says about later orders, beside the shop's own count.
@@ -119,7 +122,8 @@ def customer_value(case: CaseFolder, panel: Panel, seed: int) -> CustomerValue |
 
     Returns
     -------
-    The fit; or `no_journeys`, `not_folded`, `no_column` (the shop does not count new customers and orders), and the
+    The fit, with the shop's new customers per order over the days of the log that the panel has (else over all); or
+    `no_journeys`, `not_folded`, `no_column` (the shop does not count new customers and orders), and the
     refusals of `evidence.lifetime.lifetime_of`.
 
     Raises
@@ -129,26 +133,24 @@ def customer_value(case: CaseFolder, panel: Panel, seed: int) -> CustomerValue |
     """
     if "touches" not in case.config.tables and case.config.engine.kind == "duckdb":
         return Refusal("no_journeys", {}, ("export_touches",))
-    for column in ("new_customers", "orders"):
+    for column in _NEEDED:
         if column not in panel.values:
             return missing_column(column)
+    dates = panel.dates.astype("datetime64[D]").astype(np.int64)
+    counts = [np.nansum(sum_of(panel, name, None), axis=1) for name in _NEEDED]
+
+    def new_per_order(since: int, until: int) -> float:
+        inside = (dates >= since) & (dates < until)
+        inside = inside if inside.any() else np.ones(len(dates), bool)
+        new, orders = (float(count[inside].sum()) for count in counts)
+        return new / orders if orders > 0 else 1.0
+
     try:
         with orders_of_case(case) as log:
-            fitted = lifetime_of(log)
+            fitted = lifetime_of(log, new_per_order)
     except CallError as error:
         return Refusal("not_folded", {"code": error.code}, ())
-    if isinstance(fitted, Refusal):
-        return fitted
-    return CustomerValue(fitted, fitted.new_share(_new_per_order(panel, fitted)), seed)
-
-
-def _new_per_order(panel: Panel, fitted: Lifetime) -> float:
-    """New customers per order in the shop's count, over the days of the log that the panel has, else over all."""
-    days = panel.dates.astype("datetime64[D]").astype(np.int64)
-    inside = (days >= fitted.cohorts.entered_from) & (days < fitted.cohorts.until)
-    inside = inside if inside.any() else np.ones(len(days), bool)
-    new, orders = (float(np.nansum(sum_of(panel, name, None)[inside])) for name in ("new_customers", "orders"))
-    return new / orders if orders > 0 else 1.0
+    return fitted if isinstance(fitted, Refusal) else CustomerValue(fitted, fitted.new_share(new_per_order), seed)
 
 
 @dataclass(frozen=True, slots=True)

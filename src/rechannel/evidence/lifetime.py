@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,11 @@ from rechannel.vocabulary.estimate import FloatArray, Refusal
 
 WARM_UP, MOST_WARM_UP = 1 / 3, 180
 """Share of the log, and most days, in which a first order is not taken for a new customer's."""
+ALL_NEW = 0.9
+"""Share of new customers among the first orders of the whole log from which there is no warm-up: it began with the
+shop."""
+NewPerOrder = Callable[[int, int], float]
+"""New customers per order in the shop's own count, on the days [since, until) counted from 1970."""
 FEWEST_DAYS = 180
 """Days that must be left after the warm-up."""
 FEWEST_REPEATS = 60.0
@@ -118,15 +124,11 @@ class Lifetime:
         at_risk = self.cohorts.days_at_risk.sum(axis=0)[:MOST_AGES]
         return int(np.count_nonzero(at_risk >= 0.1 * AGE_DAYS * self.cohorts.customers.sum()))
 
-    def new_share(self, new_per_order: float) -> float:
-        """Share of the log's first orders that are a new customer's.
-
-        Parameters
-        ----------
-        new_per_order
-            New customers per order in the shop's own count, over the same days.
-        """
-        return float(np.clip(new_per_order * self.cohorts.all_orders / max(self.cohorts.first_orders, 1), 0.05, 1.0))
+    def new_share(self, new_per_order: NewPerOrder) -> float:
+        """Share of the first orders after the warm-up that are a new customer's."""
+        cohorts = self.cohorts
+        counted = new_per_order(cohorts.entered_from, cohorts.until) * cohorts.all_orders
+        return float(np.clip(counted / max(cohorts.first_orders, 1), 0.05, 1.0))
 
     def rates(self, channel: str, new_share: float, draws: int, seed: int) -> FloatArray:
         """Orders a day of a new customer by age, shape [draw, age]; the last age is all that are older.
@@ -176,8 +178,15 @@ class Lifetime:
         return np.asarray(factor * (kept * own + 1 - kept) * np.exp(spread * normal - spread**2 / 2))
 
 
-def lifetime_of(log: OrderLog) -> Lifetime | Refusal:
+def lifetime_of(log: OrderLog, new_per_order: NewPerOrder | None = None) -> Lifetime | Refusal:
     """Fit what new customers order later; see `Lifetime`.
+
+    Parameters
+    ----------
+    log
+        Its orders.
+    new_per_order
+        The shop's own count, if it has one: it tells a log that began with the shop, whose first orders are all new.
 
     Returns
     -------
@@ -189,7 +198,7 @@ def lifetime_of(log: OrderLog) -> Lifetime | Refusal:
     forecasts the rest, and that the customers of the log are a fair sample of the shop's.
     """
     days = log.end - log.first
-    start = log.first + min(int(WARM_UP * days), MOST_WARM_UP)
+    start = log.first + (0 if _is_all_new(log, new_per_order) else min(int(WARM_UP * days), MOST_WARM_UP))
     left = log.end - start
     more = ("longer_touches",)
     if left < FEWEST_DAYS:
@@ -219,6 +228,14 @@ def lifetime_of(log: OrderLog) -> Lifetime | Refusal:
         error_weight=USUAL_WEIGHT + 1,
         has_value=log.has_value,
     )
+
+
+def _is_all_new(log: OrderLog, new_per_order: NewPerOrder | None) -> bool:
+    """Whether the shop counts about as many new customers as the log has first orders."""
+    if new_per_order is None:
+        return False
+    orders, first, _ = log.totals(log.first, log.end)
+    return new_per_order(log.first, log.end) * orders >= ALL_NEW * max(first, 1)
 
 
 def shop_curve(cohorts: Cohorts) -> ShopCurve | None:

@@ -95,6 +95,11 @@ class OrderLog:
     def has_value(self) -> bool:
         return self.script.has_value
 
+    def totals(self, since: int, until: int) -> tuple[int, int, int]:
+        """Orders on the days [since, until), first orders of the log among them, and value in its last decimal."""
+        every, first, paid = integers(self.engine.rows(self.script.order_totals((since, until))))[0]
+        return int(every), int(first), int(paid)
+
     def cohorts(self, entered_from: int, until: int) -> Cohorts:
         """Count the customers who entered on the days [entered_from, until).
 
@@ -120,7 +125,7 @@ class OrderLog:
         if until < self.end:
             after = asked(script.repeats(entered, (until, self.end), AGE_DAYS, MOST_AGES), 5)
             np.add.at(later, after[:, 0], after[:, 2])
-        every, first, paid = asked(script.order_totals(entered), 3)[0]
+        every, first, paid = self.totals(entered_from, until)
         scale = 10**script.rules.decimals
         channel, frequency, recency, age, customers = histories.T
         return Cohorts(
@@ -137,9 +142,9 @@ class OrderLog:
             orders=sums[1],
             value=sums[2] / scale,
             later=later,
-            first_orders=int(first),
-            all_orders=int(every),
-            all_value=float(paid / scale),
+            first_orders=first,
+            all_orders=every,
+            all_value=paid / scale,
         )
 
 
