@@ -104,7 +104,8 @@ class Sample:
     the same part of all orders as in `daily`.
 
     classes: class of each place; first, last: days on which they are watched; fresh, names: whether somebody who never
-    ordered is in the place, and the customer's number; days, places, customers, channels, ordered: one row per visit.
+    ordered is in the place, and the customer's number; days, places, customers, channels, ordered: one row per visit;
+    came: customers who ordered for the first time ever.
     """
 
     classes: NDArray[np.int64]
@@ -119,6 +120,7 @@ class Sample:
     customers: list[NDArray[np.int64]]
     channels: list[NDArray[np.int64]]
     ordered: list[NDArray[np.bool_]]
+    came: list[NDArray[np.int64]]
 
     @classmethod
     def of(
@@ -131,7 +133,7 @@ class Sample:
     ) -> Sample:
         """Nobody watched yet; `lives` decides who orders, leaves and comes."""
         fresh = lives.random(len(classes)) < people.prospect_start[classes]
-        return cls(classes, *days, rng, lives, fresh, np.arange(len(classes)), [], [], [], [], [])
+        return cls(classes, *days, rng, lives, fresh, np.arange(len(classes)), [], [], [], [], [], [])
 
     def watch(
         self, day: int, visits: Array32, orders: Array32, first: Array32, prospect: Array32, people: People
@@ -155,6 +157,7 @@ class Sample:
         self.customers.append(self.names[place])
         self.channels.append(channel)
         self.ordered.append(ordered)
+        self.came.append(self.names[place[ordered & self.fresh[place]]])
         self.fresh[place[ordered]] = False
 
 

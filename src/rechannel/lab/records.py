@@ -112,7 +112,7 @@ def touches_table(spec: WorldSpec, sample: Sample, basket: Array32) -> pa.Table:
     is_order = np.concatenate([np.zeros(len(at), dtype=bool), np.ones(int(ordered.sum()), dtype=bool)])
     values = np.concatenate([np.zeros(len(at)), value[ordered]])
     order = np.lexsort((is_order, people, times))
-    names = np.array([f"c{number:06d}" for number in range(int(sample.names.max()) + 1)])
+    names = np.array([customer_name(number) for number in range(int(sample.names.max()) + 1)])
     start = np.datetime64(spec.start, "s")
     return pa.table(
         {
@@ -123,6 +123,11 @@ def touches_table(spec: WorldSpec, sample: Sample, basket: Array32) -> pa.Table:
             "value": pa.array(values[order], mask=~is_order[order]),
         }
     )
+
+
+def customer_name(number: int) -> str:
+    """The customer of that number in `touches`."""
+    return f"c{number:06d}"
 
 
 def yearly_fee(spec: WorldSpec, counts: Counts) -> float:
