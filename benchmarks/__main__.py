@@ -22,6 +22,7 @@ from benchmarks import (
     imports,
     journeys,
     kills,
+    later_orders,
     markets,
     null_series,
     page,
@@ -40,6 +41,7 @@ RANK_RUNS = 300
 KILLS = 500
 DOOR_CASES = 10_000
 MARKETS_PER_KIND, SHOPS_PER_FAMILY = 1, 2
+LATER_SEEDS, LATER_SHOPS_PER_FAMILY = range(80, 82), 4
 PAGE_ONLY = "page"
 
 
@@ -97,6 +99,10 @@ def audit_and_watch() -> dict[str, object]:
     return door_audit.run(MARKETS_PER_KIND, SHOPS_PER_FAMILY)
 
 
+def later() -> dict[str, object]:
+    return later_orders.run(LATER_SEEDS, LATER_SHOPS_PER_FAMILY)
+
+
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "null": null,
     "panels": panels,
@@ -110,6 +116,7 @@ SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "audit": audit_and_watch,
     "batch": batch_cost.run,
     "peers": peers_impact.run,
+    "later": later,
 }
 
 
