@@ -25,7 +25,7 @@ FEWEST_REPEATS = 60.0
 """Least order days, counted as if customers ordered independently."""
 CUTS = (1 / 2, 3 / 4)
 """Where the days after the warm-up are cut, to forecast the rest from the part before."""
-USUAL_ERROR, USUAL_WEIGHT = 0.12, 4.0
+USUAL_ERROR, USUAL_WEIGHT = 0.15, 4.0
 """Standard deviation of the log of what came over what was forecast where nothing is measured (measured on made shops
 of two generators, `docs/benchmarks.md`), and for how many cuts it counts."""
 LARGEST_ERROR = 0.5
@@ -104,8 +104,8 @@ class Lifetime:
         Relative variance of channels around the shop, and of a channel's ages around its level.
     held_out
         Forecasts from parts of the log.
-    error, error_weight
-        Scale and degrees of freedom of the log of what comes over what is forecast.
+    error
+        Standard deviation of the log of what comes over what is forecast.
     has_value
         Whether the log states order values.
     """
@@ -116,7 +116,6 @@ class Lifetime:
     shape_spread: float
     held_out: tuple[HeldOut, ...]
     error: float
-    error_weight: float
     has_value: bool
 
     def ages_seen(self) -> int:
@@ -154,7 +153,7 @@ class Lifetime:
         level = _posterior(seen.sum(), expected.sum(), self.channel_spread, curve.dispersion, draws, rng)
         around = float(level.mean()) * expected
         shape = _posterior(seen, around, self.shape_spread, curve.dispersion, size, rng)
-        off = np.exp(self.error * rng.standard_t(self.error_weight, draws))
+        off = np.exp(self.error * rng.standard_normal(draws))
         less = np.clip(OLD_ORDER_LESS[0] + OLD_ORDER_LESS[1] * rng.standard_normal(draws), 0.05, 1.2)
         mixed = new_share + (1 - new_share) * less
         orders = self.cohorts.orders.sum() / max(self.cohorts.order_days.sum(), 1)
@@ -225,7 +224,6 @@ def lifetime_of(log: OrderLog, new_per_order: NewPerOrder | None = None) -> Life
         shape_spread=_spread(seen, level * expected, curve.dispersion, SHAPE_SPREAD),
         held_out=tuple(known),
         error=error,
-        error_weight=USUAL_WEIGHT + 1,
         has_value=log.has_value,
     )
 
