@@ -119,13 +119,13 @@ def test_the_window_and_what_is_later_make_the_whole(made: Made) -> None:
 
 def test_days_left_reach_to_the_end_of_the_period(made: Made) -> None:
     panel = made.case.panel
-    period = quarters(panel)[1]
-    window = window_of(panel, made.channel, None, period.rows.tolist(), period.name)
+    period, at_all = quarters(panel)[1], Coordinates(None)
+    window = window_of(panel, made.channel, period.rows.tolist(), at_all)
     assert window.days_left[[0, -1]].tolist() == [period.days - 1, 0]
     at = panel.channel_index(made.channel)
     assert window.new_customers.sum() == panel.values["new_customers"][period.rows, :, at].sum()
     weeks = replace(panel, dates=panel.dates[0] + 7 * np.arange(len(panel.dates)), cadence="weekly")
-    assert window_of(weeks, made.channel, None, [0, 1], "w").days_left.tolist() == [10.0, 3.0]
+    assert window_of(weeks, made.channel, [0, 1], at_all).days_left.tolist() == [10.0, 3.0]
 
 
 def test_twice_the_prices_double_the_margin_and_leave_the_orders(made: Made) -> None:
@@ -144,6 +144,9 @@ def test_what_cannot_be_said_is_refused_row_by_row(made: Made) -> None:
         assert codes(made.ask(later=Refusal("short_touches", {"days": "9", "wanted": "270"}, ())), metric) == {
             "short_touches"
         }
+    one = WorthQuestion(made.channel, panel.markets[0])
+    of_one = answer_worth(panel, made.case.world, one, MONEY, (), STAMP, later=made.later)
+    assert codes(of_one, "incremental_ltv") == {"no_later_of_markets"}
     poor = made.ask(money=Money("CNY"))
     assert [codes(poor, metric) for metric in ROWS] == [set(), *({"no_margin"},) * 3]
     no_value = made.ask(replace(panel, values={name: v for name, v in panel.values.items() if name != "gmv"}))
@@ -155,7 +158,7 @@ def test_what_cannot_be_said_is_refused_row_by_row(made: Made) -> None:
     assert customer_value(made.case.folder, unknown, 7) == Refusal(
         "no_column", {"column": "new_customers"}, ("add_column",)
     )
-    for code in ("short_touches", "few_repeats", "repeats_unforeseen", "no_new_customers"):
+    for code in ("short_touches", "few_repeats", "repeats_unforeseen", "no_new_customers", "no_later_of_markets"):
         words = dict.fromkeys(("days", "wanted", "count", "forecast", "came", "channel"), "7")
         assert all("{" not in Refusal(code, words).message(language) for language in LANGUAGES)
 

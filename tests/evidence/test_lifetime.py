@@ -175,7 +175,8 @@ def test_hostile_names_and_repeated_draws() -> None:
     for name in names:
         assert np.array_equal(life.rates(name, 0.7, DRAWS, SEED), again.rates(name, 0.7, DRAWS, SEED))
     renamed = fitted(logged(Maker(names=("a", "b", "c")).make(8, 400)))
-    assert np.array_equal(life.rates(names[0], 0.7, DRAWS, SEED), renamed.rates("a", 0.7, DRAWS, SEED))
+    same = renamed.rates("a", 0.7, DRAWS, SEED)  # in another order of channels: sums differ in their last bits
+    assert np.allclose(life.rates(names[0], 0.7, DRAWS, SEED), same, rtol=1e-9)
 
 
 def code(table: pa.Table, days: int | None = None) -> str:

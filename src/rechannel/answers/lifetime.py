@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,8 +35,6 @@ SHOWN_AGES = 16
 LEAST_SEEN, SEEN_SHARE = 20.0, 0.15
 """Customers in an age, as if each for all of it, from which the chart shows what they ordered: so many, and so large a
 part of those in the first age."""
-
-
 _NEEDED: tuple[Metric, ...] = ("new_customers", "orders")
 
 
@@ -137,13 +135,14 @@ def customer_value(case: CaseFolder, panel: Panel, seed: int) -> CustomerValue |
         if column not in panel.values:
             return missing_column(column)
     dates = panel.dates.astype("datetime64[D]").astype(np.int64)
-    counts = [np.nansum(sum_of(panel, name, None), axis=1) for name in _NEEDED]
+    counts = np.stack([sum_of(panel, name, None) for name in _NEEDED])
+    counts[:, ~np.isfinite(counts).all(axis=0)] = 0.0
 
     def new_per_order(since: int, until: int) -> float:
         inside = (dates >= since) & (dates < until)
-        inside = inside if inside.any() else np.ones(len(dates), bool)
-        new, orders = (float(count[inside].sum()) for count in counts)
-        return new / orders if orders > 0 else 1.0
+        inside = inside if counts[1, inside].any() else np.ones(len(dates), bool)
+        new, orders = counts[:, inside].sum(axis=(1, 2))
+        return float(new / orders) if orders > 0 else 1.0
 
     try:
         with orders_of_case(case) as log:
@@ -175,24 +174,20 @@ class Window:
     value_per_order: float | None
 
 
-def window_of(panel: Panel, channel: str, market: str | None, rows: Sequence[int], period: str) -> Window:
-    """The window of a period: `rows` of the panel."""
+def window_of(panel: Panel, channel: str, rows: Sequence[int], at: Coordinates) -> Window:
+    """The window of the period at `at`: `rows` of the panel, all markets."""
     step = 7 if panel.cadence == "weekly" else 1
     days = panel.dates.astype("datetime64[D]").astype(np.int64)[np.asarray(rows)]
     left = (days[-1] + step - 1) - (days + (step - 1) / 2)
-    markets = None if market is None else (market,)
-    found = {name: sum_of(panel, name, markets)[np.asarray(rows)] for name in _COUNTS if name in panel.values}
+    found = {name: sum_of(panel, name, None)[np.asarray(rows)] for name in (*_NEEDED, "gmv") if name in panel.values}
     new = np.zeros(len(days))
     if "new_customers" in found:
         new = np.nan_to_num(found["new_customers"][:, panel.channel_index(channel)])
     value = None
     if "gmv" in found and "orders" in found and np.nansum(found["orders"]) > 0:
         value = float(np.nansum(found["gmv"]) / np.nansum(found["orders"]))
-    at = Coordinates(LATER_DAYS, None, market, period)
+    at = replace(at, horizon_days=LATER_DAYS)
     return Window(at, np.asarray(left, np.float64), np.asarray(np.maximum(new, 0), np.float64), value)
-
-
-_COUNTS: tuple[Metric, ...] = ("new_customers", "orders", "gmv")
 
 
 def later_orders(rates: FloatArray, window: Window, days: int = LATER_DAYS) -> FloatArray:

@@ -127,6 +127,8 @@ def answer_worth(
     """
     standing = standing_of(world, question.channel)
     rng = np.random.default_rng([provenance.seed, 23])
+    if question.market is not None:
+        later = Refusal("no_later_of_markets", {}, ())
     own = later if isinstance(later, Refusal) else later.of(question.channel)
     rows: list[Estimate] = []
     head: list[tuple[Period, Outcome]] = []
@@ -259,7 +261,7 @@ def _period_rows(
             rows.append(refused(names[2], "share", why, at, method=metric))
     margin = _margin(outcome, money)
     rows += _efficiency(panel, question, money, deals, period, outcome, grades, margin)
-    window = window_of(panel, question.channel, question.market, period.rows.tolist(), period.name)
+    window = window_of(panel, question.channel, period.rows.tolist(), at)
     return rows + later_rows(later, window, outcome, money, grades, margin)
 
 

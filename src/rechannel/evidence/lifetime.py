@@ -28,7 +28,7 @@ CUTS = (1 / 2, 3 / 4)
 USUAL_ERROR, USUAL_WEIGHT = 0.15, 4.0
 """Standard deviation of the log of what came over what was forecast where nothing is measured (measured on made shops
 of two generators, `docs/benchmarks.md`), and for how many cuts it counts."""
-LARGEST_ERROR = 0.5
+LARGEST_ERROR = 0.4
 """Standard deviation of that log from which a forecast is refused."""
 MODEL_SPREAD, CHANNEL_SPREAD, SHAPE_SPREAD = 0.1, 0.1, 0.05
 """Least relative spread of ages around the model, of channels around the shop, of a channel's ages around its level."""
@@ -118,11 +118,6 @@ class Lifetime:
     error: float
     has_value: bool
 
-    def ages_seen(self) -> int:
-        """Ages that a tenth of the customers and more were observed in."""
-        at_risk = self.cohorts.days_at_risk.sum(axis=0)[:MOST_AGES]
-        return int(np.count_nonzero(at_risk >= 0.1 * AGE_DAYS * self.cohorts.customers.sum()))
-
     def new_share(self, new_per_order: NewPerOrder) -> float:
         """Share of the first orders after the warm-up that are a new customer's."""
         cohorts = self.cohorts
@@ -148,7 +143,7 @@ class Lifetime:
         seen, at_risk = np.zeros(MOST_AGES + 1), np.zeros(MOST_AGES + 1)
         if channel in self.cohorts.channels:
             place = self.cohorts.channels.index(channel)
-            seen, at_risk = self.cohorts.order_days[place] / 1.0, self.cohorts.days_at_risk[place]
+            seen, at_risk = self.cohorts.order_days[place].astype(np.float64), self.cohorts.days_at_risk[place]
         expected = curve.rate * at_risk
         level = _posterior(seen.sum(), expected.sum(), self.channel_spread, curve.dispersion, draws, rng)
         around = float(level.mean()) * expected
