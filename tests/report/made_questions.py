@@ -186,7 +186,8 @@ def made_curves(channel: str, ages: int = 16) -> tuple[RepeatCurve, ...]:
     for name, factor, width in ((channel, 1.2, 0.2), (None, 1.0, 0.06)):
         seen = factor * expected[:, None] * np.exp(width * SIGMA)[None, :]
         seen[9:] = np.nan
-        made.append(RepeatCurve(name, 30, 900 * 0.8 ** np.arange(ages), seen, factor * expected))
+        year = quantity(2.7 * factor, 0.3 * factor, Grade.C).quantiles
+        made.append(RepeatCurve(name, 30, 900 * 0.8 ** np.arange(ages), seen, factor * expected, year))
     return tuple(made)
 
 

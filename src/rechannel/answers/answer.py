@@ -86,6 +86,8 @@ class RepeatCurve:
         Shape [age, level]: orders per customer in it, at the nine `LEVELS`; nan where too few were observed.
     expected
         Shape [age]: orders per customer, in ages that were seen and in those beyond.
+    year
+        Orders per customer in the 365 days after the first one.
     """
 
     channel: str | None
@@ -93,6 +95,7 @@ class RepeatCurve:
     customers: FloatArray
     seen: FloatArray
     expected: FloatArray
+    year: Quantiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from rechannel.tables.histories import AGE_DAYS
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import Metric
 from rechannel.vocabulary.errors import CallError
-from rechannel.vocabulary.estimate import LEVELS, Estimate, FloatArray, Quantity, Refusal
+from rechannel.vocabulary.estimate import LEVELS, Estimate, FloatArray, Quantiles, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade, worst
 from rechannel.world.fitted import DRAWS
 
@@ -284,7 +284,7 @@ def curves_of(value: CustomerValue, channel: str) -> tuple[RepeatCurve, ...]:
     """The channel's customers, then all customers: orders by age as seen, and as expected beyond."""
     cohorts, curve = value.lifetime.cohorts, value.lifetime.curve
     per_day = cohorts.orders.sum() / max(int(cohorts.order_days.sum()), 1)
-    rng = np.random.default_rng([value.seed, 53])
+    rng, year = np.random.default_rng([value.seed, 53]), days_in_ages(np.zeros(1), 365)[0]
     made = []
     for name in (channel, None):
         if name is not None and name not in cohorts.channels:
@@ -297,10 +297,10 @@ def curves_of(value: CustomerValue, channel: str) -> tuple[RepeatCurve, ...]:
         drawn = rng.gamma(shape, curve.dispersion / np.maximum(at_risk, 1), (DRAWS, len(days)))
         levels = np.quantile(drawn, LEVELS, axis=0).T * AGE_DAYS * per_day
         levels[customers < max(LEAST_SEEN, SEEN_SHARE * customers[0])] = np.nan
-        expected = curve.rate * per_day
-        if name is not None:
-            expected = np.median(value.lifetime.rates(name, 1.0, DRAWS, value.seed), axis=0)
-        made.append(RepeatCurve(name, AGE_DAYS, customers, levels, AGE_DAYS * expected[:SHOWN_AGES]))
+        fitted, seed = value.lifetime, value.seed
+        rates = fitted.shop_rates(DRAWS, seed) if name is None else fitted.rates(name, 1.0, DRAWS, seed)
+        expected = AGE_DAYS * np.median(rates[:, :SHOWN_AGES], axis=0)
+        made.append(RepeatCurve(name, AGE_DAYS, customers, levels, expected, Quantiles.of(rates @ year)))
     return tuple(made)
 
 

@@ -137,9 +137,8 @@ class Lifetime:
         new_share
             Of `new_share`: the rest came before the log and order less (`OLD_ORDER_LESS`).
         """
-        rng = np.random.default_rng([seed, 41])
-        curve, size = self.curve, (draws, MOST_AGES + 1)
-        shop = curve.rate * rng.gamma(curve.shape, 1 / curve.shape, size)
+        shop = self.shop_rates(draws, seed)
+        rng, curve = np.random.default_rng([seed, 41]), self.curve
         seen, at_risk = np.zeros(MOST_AGES + 1), np.zeros(MOST_AGES + 1)
         if channel in self.cohorts.channels:
             place = self.cohorts.channels.index(channel)
@@ -147,12 +146,18 @@ class Lifetime:
         expected = curve.rate * at_risk
         level = _posterior(seen.sum(), expected.sum(), self.channel_spread, curve.dispersion, draws, rng)
         around = float(level.mean()) * expected
-        shape = _posterior(seen, around, self.shape_spread, curve.dispersion, size, rng)
-        off = np.exp(self.error * rng.standard_normal(draws))
+        shape = _posterior(seen, around, self.shape_spread, curve.dispersion, shop.shape, rng)
         less = np.clip(OLD_ORDER_LESS[0] + OLD_ORDER_LESS[1] * rng.standard_normal(draws), 0.05, 1.2)
         mixed = new_share + (1 - new_share) * less
+        return np.asarray(shop * shape * (level / mixed)[:, None])
+
+    def shop_rates(self, draws: int, seed: int) -> FloatArray:
+        """Orders a day by age of the log's customers, all channels together, shape [draw, age]."""
+        rng, curve = np.random.default_rng([seed, 37]), self.curve
+        shop = curve.rate * rng.gamma(curve.shape, 1 / curve.shape, (draws, MOST_AGES + 1))
+        off = np.exp(self.error * rng.standard_normal(draws))
         orders = self.cohorts.orders.sum() / max(self.cohorts.order_days.sum(), 1)
-        return np.asarray(shop * shape * (level * off / mixed * orders)[:, None])
+        return np.asarray(shop * (off * orders)[:, None])
 
     def value_factor(self, channel: str, draws: int, seed: int) -> FloatArray:
         """Value of a repeat order over that of an average order, shape [draw]; 1 where the log states no values."""

@@ -45,8 +45,9 @@ def _drawing(curves: Sequence[RepeatCurve], language: Language, width: int) -> D
     values = values[np.isfinite(values)]
     ticks = round_ticks(0.0, float(values.max()) if values.size else 1.0, most=5 if wide else 4, zero=True)
     count = len(curves[0].expected)
-    places: list[Json] = list(range(0, count, 2 if wide else 5))
-    words: dict[str, Json] = {str(at): age_words(curves[0], int(str(at))) for at in places}
+    told = range(0, count, 2 if wide else 5)
+    places: list[Json] = list(told)
+    words: dict[str, Json] = {str(at): age_words(curves[0], at) for at in told}
     option: dict[str, Json] = {
         "animation": False,
         "textStyle": {"fontFamily": "inherit"},

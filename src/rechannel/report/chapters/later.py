@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rechannel.answers.answer import Answer, RepeatCurve
+from rechannel.report import phrases
 from rechannel.report.ages import age_figure, age_words
 from rechannel.report.blocks import Block, Cell, Chart, Key, Reader, Row, Table
 from rechannel.report.chapters.parts import head
@@ -13,8 +14,6 @@ from rechannel.vocabulary.estimate import LEVELS, Quantity
 from rechannel.vocabulary.wording import text
 
 METRICS = ("later_orders_per_customer", "ltv_per_customer", "incremental_ltv", "incremental_value")
-FIRST_AGES = 12
-"""Ages that the title adds up."""
 
 
 def chart(answer: Answer, reader: Reader) -> list[Block]:
@@ -50,12 +49,11 @@ def _who(curve: RepeatCurve, reader: Reader) -> str:
 
 
 def _title(curves: tuple[RepeatCurve, ...], who: list[str], reader: Reader) -> str:
-    """Orders of the first year per customer, of the channel beside all."""
-    sums = [_figure(float(curve.expected[:FIRST_AGES].sum())) for curve in curves]
-    words = {"days": str(FIRST_AGES * curves[0].age_days), "all": sums[-1]}
+    """Orders of the first year per customer with their interval, of the channel beside all."""
+    spans = [phrases.with_interval(curve.year, "orders", reader.facts, reader.language) for curve in curves]
     if len(curves) == 1:
-        return text("report.later.title_all", reader.language, **words)
-    return text("report.later.title", reader.language, channel=who[0], orders=sums[0], **words)
+        return text("report.later.title_all", reader.language, all=spans[-1])
+    return text("report.later.title", reader.language, channel=who[0], orders=spans[0], all=spans[-1])
 
 
 def _table(curves: tuple[RepeatCurve, ...], who: list[str], reader: Reader) -> Table:
