@@ -176,12 +176,15 @@ def _scores(
         expected = life.rates(name, share, DRAWS, 5) @ weights / orders
         every, came = every + expected, came + float(newest.later[place])
         if newest.customers[rows].sum() >= 5:
-            yield "channel", _score(expected, life, float(newest.later[place]), rng)
-    yield "shop", _score(every, life, came, rng)
+            yield "channel", _score(expected, life, newest.customers[rows].sum(), float(newest.later[place]), rng)
+    yield "shop", _score(every, life, newest.customers.sum(), came, rng)
 
 
-def _score(expected: FloatArray, life: Lifetime, came: float, rng: np.random.Generator) -> tuple[bool, float, float]:
-    drawn = expected + np.sqrt(life.curve.dispersion * expected) * rng.standard_normal(DRAWS)
+def _score(
+    expected: FloatArray, life: Lifetime, customers: int, came: float, rng: np.random.Generator
+) -> tuple[bool, float, float]:
+    dispersion = 1 + life.curve.unevenness * expected / customers
+    drawn = expected + np.sqrt(dispersion * expected) * rng.standard_normal(DRAWS)
     low, middle, high = (float(value) for value in np.quantile(drawn, (0.05, 0.5, 0.95)))
     off, width = np.log((came + 0.5) / (middle + 0.5)), np.log((high + 0.5) / (max(low, 0.0) + 0.5))
     return low <= came <= high, float(off), float(width)

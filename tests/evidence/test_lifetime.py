@@ -45,6 +45,7 @@ def test_customers_who_never_leave_order_at_a_flat_rate() -> None:
     assert curve.rate == pytest.approx(np.full(MOST_AGES + 1, 1 / 80), rel=0.1)
     assert curve.rate[:12].mean() == pytest.approx(1 / 80, rel=0.04)
     assert curve.dispersion == pytest.approx(1.0, abs=0.1)
+    assert curve.unevenness == pytest.approx(1 / 60, abs=0.04)
 
 
 def test_customers_of_the_model_order_as_its_closed_form_says() -> None:
@@ -235,7 +236,8 @@ def test_intervals_hold_what_customers_went_on_to_order() -> None:
             orders = life.cohorts.orders.sum() / life.cohorts.order_days.sum()
             expected = life.rates(name, 1.0, DRAWS, SEED) @ (many @ days_in_ages(ages, 365)) / orders
             noise = np.random.default_rng([seed, place]).standard_normal(DRAWS)
-            drawn = expected + np.sqrt(life.curve.dispersion * expected) * noise
+            dispersion = 1 + life.curve.unevenness * expected / many.sum()
+            drawn = expected + np.sqrt(dispersion * expected) * noise
             low, high = np.quantile(drawn, (0.05, 0.95))
             inside.append(low <= newest.later[place] <= high)
             off.append(np.log((newest.later[place] + 0.5) / (np.median(drawn) + 0.5)))

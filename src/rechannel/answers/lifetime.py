@@ -62,7 +62,7 @@ class CustomerValue:
         rates = fitted.rates(channel, self.new_share, DRAWS, seed)
         factor = fitted.value_factor(channel, DRAWS, seed)
         normal = np.random.default_rng([seed, 47]).standard_normal(DRAWS)
-        return LaterOrders(channel, rates, factor, fitted.curve.dispersion, normal, *self.grade)
+        return LaterOrders(channel, rates, factor, fitted.curve.unevenness, normal, *self.grade)
 
     @property
     def grade(self) -> tuple[Grade, tuple[str, ...]]:
@@ -98,8 +98,8 @@ class LaterOrders:
         Orders a day by age, shape [draw, age].
     value_factor
         Value of such an order over that of an average order, shape [draw].
-    dispersion
-        Variance of a customer's orders over their mean.
+    unevenness
+        Relative variance of what customers are expected to order.
     normal
         Of the noise of a number of customers, shape [draw].
     grade, reasons
@@ -109,7 +109,7 @@ class LaterOrders:
     channel: str
     rates: FloatArray
     value_factor: FloatArray
-    dispersion: float
+    unevenness: float
     normal: FloatArray
     grade: Grade
     reasons: tuple[str, ...]
@@ -268,7 +268,7 @@ def later_rows(
     lost = outcome.never_acquired
     assert lost is not None
     narrowed, of_loss, why_loss = grades["new_customers"]
-    chance = (later.dispersion + BASKET_SPREAD - 1) / np.maximum(np.abs(lost) * orders, 1.0)
+    chance = (BASKET_SPREAD + later.unevenness * orders) / np.maximum(np.abs(lost) * orders, 1.0)
     ltv = lost * per_customer * (1 + np.sqrt(chance) * later.normal)
     both = worst(grade, of_loss)
     why_both = (*why_loss, *reasons)

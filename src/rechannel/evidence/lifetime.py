@@ -53,7 +53,9 @@ class ShopCurve:
     shape
         Shape [age]: of the gamma distribution of `rate`, whose mean `rate` is.
     dispersion
-        Variance of a customer's order days over their mean, >= 1.
+        Variance of a customer's order days over their mean, >= 1, in the days that were seen.
+    unevenness
+        Relative variance of what customers are expected to order: their dispersion is 1 + `unevenness` x mean.
     fit
         BG/NBD model in weeks.
     """
@@ -62,6 +64,7 @@ class ShopCurve:
     model: FloatArray
     shape: FloatArray
     dispersion: float
+    unevenness: float
     fit: BgNbd
 
 
@@ -250,7 +253,8 @@ def shop_curve(cohorts: Cohorts) -> ShopCurve | None:
     misfit = _spread(seen, model * at_risk, dispersion, MODEL_SPREAD)
     shape = 1 / misfit + seen / dispersion
     rate = shape / (1 / (misfit * model) + at_risk / dispersion)
-    return ShopCurve(rate, model, shape, dispersion, fit)
+    unevenness = (dispersion - 1) / (seen.sum() / float(cohorts.customers.sum()))
+    return ShopCurve(rate, model, shape, dispersion, float(unevenness), fit)
 
 
 def hold_out(cohorts: Cohorts) -> HeldOut | None:
@@ -262,7 +266,8 @@ def hold_out(cohorts: Cohorts) -> HeldOut | None:
     ages, place = np.unique(cohorts.age, return_inverse=True)
     weight = np.bincount(place.reshape(-1), cohorts.customers)
     forecast = float(weight @ (days_in_ages(ages.astype(np.float64), days) @ curve.rate))
-    chance = curve.dispersion * (1 / forecast + 1 / float(cohorts.order_days.sum()))
+    later = 1 + curve.unevenness * forecast / float(cohorts.customers.sum())
+    chance = later / forecast + curve.dispersion / float(cohorts.order_days.sum())
     return HeldOut(days, forecast, float(cohorts.later.sum()), chance)
 
 
