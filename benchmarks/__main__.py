@@ -22,6 +22,7 @@ from benchmarks import (
     imports,
     journeys,
     kills,
+    later_orders,
     markets,
     null_series,
     page,
@@ -42,6 +43,7 @@ KILLS = 500
 DOOR_CASES = 10_000
 MARKETS_PER_KIND, SHOPS_PER_FAMILY = 1, 2
 TOUCHED_MARKETS = 44
+LATER_SEEDS, LATER_SHOPS_PER_FAMILY = range(80, 82), 4
 PAGE_ONLY = "page"
 
 
@@ -103,6 +105,10 @@ def touched() -> dict[str, object]:
     return touched_markets.run(TOUCHED_MARKETS)
 
 
+def later() -> dict[str, object]:
+    return later_orders.run(LATER_SEEDS, LATER_SHOPS_PER_FAMILY)
+
+
 SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "null": null,
     "panels": panels,
@@ -117,6 +123,7 @@ SERIES: Mapping[str, Callable[[], dict[str, object]]] = {
     "audit": audit_and_watch,
     "batch": batch_cost.run,
     "peers": peers_impact.run,
+    "later": later,
 }
 
 

@@ -344,6 +344,30 @@ def batch_part(record: Mapping[str, Any]) -> str:
     return f"{table(['work', 'wall time', 'bar', 'largest memory of a process'], rows)}\n\n{measured_on(record)}"
 
 
+def later_part(record: Mapping[str, Any]) -> str:
+    """Coverage of later orders on made shops."""
+    result = record["result"]
+    header = ["shops", "customers", "of", "days ahead", "targets", "90 % interval covers", "lean", "rms", "width"]
+    rows = [
+        [
+            row["generator"],
+            row["customers"],
+            row["scope"],
+            str(row["horizon_days"]),
+            str(row["targets"]),
+            f"{row['coverage_90']:.3f}",
+            f"{row['lean']:+.2f}",
+            f"{row['rms']:.2f}",
+            f"{row['width']:.2f}",
+        ]
+        for row in result["rows"]
+    ]
+    cost = (
+        f"{result['shops']} shops, {result['refused']} refused; one fit takes {result['cpu_seconds_a_fit']:.2f} s CPU."
+    )
+    return f"{table(header, rows)}\n\n{cost}\n\n{measured_on(record)}"
+
+
 PARTS = {
     "null": null_part,
     "panels": panels_part,
@@ -358,6 +382,7 @@ PARTS = {
     "journeys": journeys_part,
     "touched": touched_part,
     "audit": audit_part,
+    "later": later_part,
 }
 
 

@@ -20,6 +20,7 @@ from rechannel.answers.exposure import answer_exposure, world_today
 from rechannel.answers.hindsight import refuse_impact
 from rechannel.answers.impact import ImpactQuestion, answer_impact
 from rechannel.answers.journeys import REPLICATES, JourneyRules, Journeys, Told, journeys_of
+from rechannel.answers.lifetime import CustomerValue, customer_value
 from rechannel.answers.money import Money, money_on, of_one_market
 from rechannel.answers.order import Progress, daily_answers, public_answers
 from rechannel.answers.pathcredit import PathCredit, path_credit
@@ -126,9 +127,10 @@ class Case:
         return world_today(self.panel, self._surrounds, self._tomorrow, self.config.seed)
 
     @cached_property
-    def _paths(self) -> PathCredit | Refusal:
-        """Credit on the paths to orders, by quarter of the panel."""
-        return path_credit(self.folder, [period.quarter for period in quarters(self.panel)], self.config.seed)
+    def _touches(self) -> tuple[PathCredit | Refusal, CustomerValue | Refusal]:
+        """Credit on the paths to orders by quarter of the panel, and what new customers order later."""
+        starts, seed = [period.quarter for period in quarters(self.panel)], self.config.seed
+        return path_credit(self.folder, starts, seed), customer_value(self.folder, self.panel, seed)
 
     @property
     def _tomorrow(self) -> date:
@@ -234,7 +236,7 @@ class Case:
         money = self._money(channel, self.panel.last)
         question, stamp = WorthQuestion(channel), self._provenance()
         deals, channels = self.public.deals, self.config.channels
-        return answer_worth(self.panel, self.world, question, money, deals, stamp, channels, self._paths)
+        return answer_worth(self.panel, self.world, question, money, deals, stamp, channels, *self._touches)
 
     def exposure(self) -> Answer:
         """Which channel should worry me? See `answers.exposure.answer_exposure` (CallError RC322 without `daily`)."""

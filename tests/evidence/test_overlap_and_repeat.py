@@ -14,7 +14,6 @@ import pytest
 
 from rechannel.evidence.overlap import overlap_of
 from rechannel.evidence.repeat import expected_orders, fit_bg_nbd, orders_of_new_customers, repeat_curves
-from rechannel.tables.histories import order_histories
 from rechannel.tables.journeyrules import DAY, REPLICATE_TABLES, Bootstrap, JourneyRules
 from rechannel.tables.touches import TouchFiles, fold_touches
 
@@ -145,18 +144,3 @@ def test_bg_nbd_finds_what_made_its_data() -> None:
 def test_nobody_came_back() -> None:
     with pytest.raises(ValueError, match="repeat"):
         fit_bg_nbd(np.zeros(3), np.zeros(3), np.ones(3))
-
-
-def test_order_histories(tmp_path: Path) -> None:
-    rows: list[Touch] = [
-        ("u", 3.2, "a", "order", 1.0),
-        ("u", 3.4, "b", "order", 1.0),
-        ("u", 17.0, "b", "order", 1.0),
-        ("v", 5.0, "b", "order", 1.0),
-        ("w", 9.0, "b", "order", 1.0),
-        ("x", 5.5, "b", "order", 1.0),
-        ("w", 24.0, "a", "visit", None),
-    ]
-    found = order_histories(write(rows, tmp_path))
-    table = zip(found.channel, found.frequency, found.recency_weeks, found.age_weeks, found.customers, strict=True)
-    assert list(table) == [("a", 1, 2, 3, 1), ("b", 0, 0, 15 / 7, 1), ("b", 0, 0, 19 / 7, 2)]

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from rechannel.case import new_case
@@ -35,6 +36,22 @@ def same(one: MadeWorld, other: MadeWorld) -> bool:
     tables = all(one.tables[name].equals(other.tables[name]) for name in one.tables)
     paths = all(np.array_equal(one.truth.open[metric], other.truth.open[metric]) for metric in one.truth.open)
     return tables and paths
+
+
+def test_touches_hold_new_customers_as_the_books_count_them() -> None:
+    """First orders ever among the orders of the sampled, against new customers per order in `daily`: 4 sd."""
+    world = make_world(small("plain"), touches=60_000)
+    orders = world.tables["touches"].filter(pa.array(world.tables["touches"]["event"].to_numpy(False) == "order"))
+    who, when = orders["customer"].to_numpy(False), orders["time"].to_numpy()
+    names = np.unique(who)
+    assert world.newcomers <= set(names.tolist())
+    share = len(world.newcomers) / len(who)
+    days = world.tables["daily"]["date"].to_numpy()
+    inside = (days >= when.min().astype("datetime64[D]")) & (days <= when.max().astype("datetime64[D]"))
+    new, every = (world.tables["daily"][name].to_numpy()[inside].sum() for name in ("new_customers", "orders"))
+    assert abs(share - new / every) < 4 * np.sqrt(share * (1 - share) / len(who))
+    assert len(names) > len(world.newcomers)
+    assert (np.diff(when) >= np.timedelta64(0)).all()
 
 
 @pytest.mark.parametrize("kind", KIND_NAMES)

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 from made_answers import MADE, SIGMA, quantity
 
-from rechannel.answers.answer import Answer, Check, EvidenceItem, Path, SharedCustomers
+from rechannel.answers.answer import Answer, Check, EvidenceItem, Path, RepeatCurve, SharedCustomers
 from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
 
@@ -181,6 +181,10 @@ def made_worth(*, channel: str = "discover", extra: float = 0.4, known: str = "a
         put("incremental_cac", "CNY", quantity(86.0, 21.0, Grade.C) if money else NO_COLUMN)
         put("cost_per_incremental_visit", "CNY", quantity(0.62, 0.14, Grade.C) if money else NO_COLUMN)
         put("payback_days", "days", quantity(41.0, 12.0, Grade.C) if money and at else NO_COLUMN)
+        put("later_orders_per_customer", "orders", quantity(2.4, 0.4, Grade.C) if money else NO_COLUMN)
+        put("ltv_per_customer", "CNY", quantity(85.0, 20.0, Grade.C) if money else NO_COLUMN)
+        put("incremental_ltv", "CNY", quantity(0.4 * extra * level, 0.2 * level, Grade.C) if money else NO_COLUMN)
+        put("incremental_value", "CNY", quantity(2.2 * extra * level, 0.4 * level, Grade.C) if money else NO_COLUMN)
     return Answer(
         "worth",
         {"channel": channel},
@@ -191,7 +195,20 @@ def made_worth(*, channel: str = "discover", extra: float = 0.4, known: str = "a
         WORDS,
         MADE,
         grade=Grade.B,
+        curves=made_curves(channel) if known == "all" else (),
     )
+
+
+def made_curves(channel: str, ages: int = 16) -> tuple[RepeatCurve, ...]:
+    """Repeat curves of a channel and of all customers, seen for nine ages."""
+    expected = 0.3 * 0.93 ** np.arange(ages)
+    made = []
+    for name, factor, width in ((channel, 1.2, 0.2), (None, 1.0, 0.06)):
+        seen = factor * expected[:, None] * np.exp(width * SIGMA)[None, :]
+        seen[9:] = np.nan
+        year = quantity(2.7 * factor, 0.3 * factor, Grade.C).quantiles
+        made.append(RepeatCurve(name, 30, 900 * 0.8 ** np.arange(ages), seen, factor * expected, year))
+    return tuple(made)
 
 
 LOSSES = {

@@ -131,6 +131,28 @@ def test_the_gap_of_worth_counts_periods(extra: float, word: str) -> None:
     assert word in gap.title
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_repeat_curve_stands_beside_all_customers_with_its_table(language: Language) -> None:
+    answer = made_worth()
+    chart = charts(chapter(answer, language))[-1]
+    first_year = [phrases.with_interval(curve.year, "orders", made_facts(), language) for curve in answer.curves]
+    assert all(figure in chart.title for figure in first_year)
+    (panel,) = chart.panels
+    for drawing in (panel.wide, panel.narrow):
+        lines = [one for one in drawing.option["series"] if one["type"] == "line"]  # type: ignore[index, union-attr, call-overload]
+        assert len(lines) == 4
+        assert [line["lineStyle"]["type"] == "solid" for line in lines] == [True, False, True, False]  # type: ignore[index, call-overload]
+        assert [sum(point[1] is not None for point in line["data"]) for line in lines] == [9, 16, 9, 16]  # type: ignore[index, union-attr, call-overload]
+    rows = [row for row in chart.twin.rows if not row.group]
+    assert len(rows) == 2 * 16
+    assert "361–390" in words_of(chart.twin.rows)
+    assert chart.grade is Grade.C
+    assert len(charts(chapter(replace(answer, curves=()), language))) == 1
+    alone = charts(chapter(replace(answer, curves=answer.curves[1:]), language))[-1]
+    assert first_year[1] in alone.title
+    assert first_year[0] not in alone.title
+
+
 def test_the_most_exposed_channel_is_named_as_surely_as_its_interval_allows() -> None:
     assert "largest median loss" in chapter(made_exposure()).title
     assert "is the most exposed channel" in chapter(made_exposure(scale=9.0)).title

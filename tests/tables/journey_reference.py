@@ -171,3 +171,44 @@ def returns(
         if time >= begin and age < whole:
             found.retention["orders", name, age] += 1
             found.retention["value", name, age] += value
+
+
+@dataclass
+class LaterOrders:
+    """Later orders by name: histories by channel, order days, days to the last and to the eve; sums by channel, age."""
+
+    histories: Counter[tuple[str, int, int, int]] = field(default_factory=Counter)
+    ages: dict[tuple[str, int], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * 3))
+    later: Counter[str] = field(default_factory=Counter)
+    first_orders: int = 0
+    all_orders: int = 0
+    all_value: int = 0
+
+
+def later_orders(rows: list[Row], since: int, until: int, end: int, width: int, most: int) -> LaterOrders:
+    """What customers who first ordered on the days [since, until) ordered after that day, one customer at a time."""
+    rules, found = JourneyRules(), LaterOrders()
+    people: dict[str, list[tuple[int, str, tuple[bool, int]]]] = defaultdict(list)
+    for who, time, name, value in {(r[0], r[1], r[2], units(r[4], rules)) for r in rows if r[3] == "order"}:
+        people[who].append((time, name, value))
+    for orders in people.values():
+        orders.sort()
+        begin, entered = orders[0][0] // DAY, orders[0][1]
+        inside = [value for time, _, (_, value) in orders if since <= time // DAY < until]
+        found.all_orders += len(inside)
+        found.all_value += sum(inside)
+        if not since <= begin < until:
+            continue
+        found.first_orders += 1
+        days: dict[int, list[int]] = defaultdict(list)
+        for time, _, (_, value) in orders:
+            days[time // DAY].append(value)
+        known = [day for day in days if day < until]
+        found.histories[entered, len(known) - 1, max(known) - begin, until - 1 - begin] += 1
+        for day, values in days.items():
+            if begin < day < until:
+                sums = found.ages[entered, min((day - begin - 1) // width, most)]
+                for place, amount in enumerate((1, len(values), sum(values))):
+                    sums[place] += amount
+            found.later[entered] += until <= day < end
+    return found

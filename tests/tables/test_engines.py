@@ -14,14 +14,15 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from journey_reference import Reference, reference
+from journey_reference import Reference, later_orders, reference
 from messy_log import by_name, messy_log, same, write_log
 
 from rechannel.tables.engines.clickhouse import ClickHouseDialect, ClickHouseEngine
 from rechannel.tables.engines.duck import DuckEngine
 from rechannel.tables.engines.remote import Engine, daily_on, fold_on, overlap_on
 from rechannel.tables.engines.spark import SparkEngine, spark_engine
-from rechannel.tables.journeyrules import REPLICATE_TABLES, Bootstrap, Days, JourneyRules
+from rechannel.tables.histories import AGE_DAYS, order_log
+from rechannel.tables.journeyrules import DAY, MOST_AGES, REPLICATE_TABLES, Bootstrap, Days, JourneyRules
 from rechannel.tables.journeys import JourneyTables
 from rechannel.tables.touches import TouchFiles, fold_touches
 from rechannel.vocabulary.errors import CallError
@@ -122,6 +123,31 @@ def test_the_daily_panel(engine: Engine, log: tuple[Path, Reference]) -> None:
         visits, new, orders, value = wanted[day, row["channel"]]
         assert (row["visits"], row["new_customers"], row["orders"]) == (visits, new, orders)
         assert row["gmv"] == value / 10_000
+
+
+@pytest.mark.parametrize("part", [(0, 1), (0.3, 1), (0.2, 0.6)])
+def test_later_orders(engine: Engine, log: tuple[Path, Reference], part: tuple[float, float]) -> None:
+    """Histories of new customers and what they ordered later, against plain Python: all, and as of a day in the log."""
+    rows = messy_log(17, 150)
+    found = order_log(engine)
+    begin, end = min(row[1] for row in rows) // DAY, max(row[1] for row in rows) // DAY + 1
+    assert (found.first, found.end) == (begin, end)
+    since, until = (begin + round(share * (end - begin)) for share in part)
+    cohorts, wanted = found.cohorts(since, until), later_orders(rows, since, until, end, AGE_DAYS, MOST_AGES)
+    names = cohorts.channels
+    assert sum(wanted.histories.values()) > 10
+    columns = (cohorts.channel, cohorts.frequency, cohorts.recency, cohorts.age, cohorts.customers)
+    told = {(names[c], *map(int, rest[:3])): int(rest[3]) for c, *rest in zip(*columns, strict=True)}
+    assert told == dict(wanted.histories)
+    for c, name in enumerate(names):
+        for age in range(MOST_AGES + 1):
+            sums = cohorts.order_days[c, age], cohorts.orders[c, age], round(10_000 * cohorts.value[c, age])
+            assert tuple(map(int, sums)) == tuple(wanted.ages[name, age]), (name, age)
+        assert cohorts.later[c] == wanted.later[name]
+    assert (cohorts.first_orders, cohorts.all_orders) == (wanted.first_orders, wanted.all_orders)
+    assert round(10_000 * cohorts.all_value) == wanted.all_value
+    at_risk = sum(count * age for (_, _, _, age), count in wanted.histories.items())
+    assert cohorts.days_at_risk.sum() == at_risk
 
 
 def test_replicates_of_an_engine_spread_like_those_of_the_pass(tmp_path: Path) -> None:

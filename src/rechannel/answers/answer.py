@@ -101,6 +101,34 @@ class PlaceboCloud:
 
 
 @dataclass(frozen=True, slots=True)
+class RepeatCurve:
+    """What customers order by age after their first order, for pictures.
+
+    Attributes
+    ----------
+    channel
+        Channel of the first order; None for all customers.
+    age_days
+        Width of an age; the first age begins on the day after the first order.
+    customers
+        Shape [age]: customers who were observed in it, as if each for all of it.
+    seen
+        Shape [age, level]: orders per customer in it, at the nine `LEVELS`; nan where too few were observed.
+    expected
+        Shape [age]: orders per customer, in ages that were seen and in those beyond.
+    year
+        Orders per customer in the 365 days after the first one.
+    """
+
+    channel: str | None
+    age_days: int
+    customers: FloatArray
+    seen: FloatArray
+    expected: FloatArray
+    year: Quantiles
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """What happened to a channel and under which agreements, for pictures.
 
@@ -235,6 +263,7 @@ class Answer:
     placebos: tuple[PlaceboCloud, ...] = ()
     timeline: Timeline | None = None
     shared: SharedCustomers | None = None
+    curves: tuple[RepeatCurve, ...] = ()
 
     @property
     def answered(self) -> bool:

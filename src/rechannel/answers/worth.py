@@ -10,6 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rechannel.answers.answer import Answer, Provenance
+from rechannel.answers.lifetime import (
+    MARGIN_SEED,
+    CustomerValue,
+    LaterOrders,
+    curves_of,
+    later_check,
+    later_names,
+    later_rows,
+    window_of,
+)
 from rechannel.answers.money import Money
 from rechannel.answers.pathcredit import METHODS, PathCredit
 from rechannel.answers.rows import Coordinates, answered, known, missing_column, refused, unit_of
@@ -74,6 +84,7 @@ def answer_worth(
     provenance: Provenance,
     channels: Sequence[Channel] = (),
     paths: PathCredit | Refusal = NO_TOUCHES,
+    later: CustomerValue | Refusal = NO_TOUCHES,
 ) -> Answer:
     """Incremental visits, customers, orders, GMV and margin of a channel per quarter, beside last-touch credit.
 
@@ -96,12 +107,16 @@ def answer_worth(
         Descriptions, for names.
     paths
         Credit on the paths to orders, or why there is none.
+    later
+        What new customers order after their period, or why that is not known.
 
     Returns
     -------
     Answer
         Rows with `period` (a quarter, `*` = partly covered): incremental_*, credited_* by method, incrementality by
-        metric, incremental_cac, cost_per_incremental_visit, payback_days. Shapley and removal credit are shares on the
+        metric, incremental_cac, cost_per_incremental_visit, payback_days, and those of `lifetime.later_rows`: what the
+        customers won for good bring in the 365 days after the quarter. payback_days sets the quarter's spend against
+        the quarter's own margin a day and leaves later orders out. Shapley and removal credit are shares on the
         paths to orders times what the shop counted; they are descriptive, like last touch.
 
     Notes
@@ -112,6 +127,9 @@ def answer_worth(
     """
     standing = standing_of(world, question.channel)
     rng = np.random.default_rng([provenance.seed, 23])
+    if question.market is not None:
+        later = Refusal("no_later_of_markets", {}, ())
+    own = later if isinstance(later, Refusal) else later.of(question.channel)
     rows: list[Estimate] = []
     head: list[tuple[Period, Outcome]] = []
     for period in quarters(panel):
@@ -123,7 +141,7 @@ def answer_worth(
         credited = {metric: np.full(DRAWS, value) for metric, value in amounts.items()}
         outcome = outcome_of(world, question.channel, credited, {}, np.ones(DRAWS), period.days, rng)
         head.append((period, outcome))
-        rows += _period_rows(panel, world, question, money, deals, standing, period, outcome, paths)
+        rows += _period_rows(panel, world, question, money, deals, standing, period, outcome, paths, own)
     if not head:
         known = np.isfinite(panel.over_markets("visits", question.market)[:, panel.channel_index(question.channel)])
         why = Refusal("channel_zero", {"channel": question.channel}, ("check_channel",))
@@ -144,10 +162,11 @@ def answer_worth(
         estimates=tuple(rows),
         daily=(),
         evidence=standing.evidence,
-        checks=standing.checks,
+        checks=(*standing.checks, *later_check(later, rows)),
         text=_sentences(question, headline, whole[-1][1], channels),
         provenance=provenance,
         grade=headline.value.grade,
+        curves=() if isinstance(later, Refusal) else curves_of(later, question.channel),
     )
 
 
@@ -182,6 +201,7 @@ def _names(money: Money) -> list[tuple[str, str]]:
         ("incremental_cac", money.currency),
         ("cost_per_incremental_visit", money.currency),
         ("payback_days", "days"),
+        *later_names(money.currency),
     ]
 
 
@@ -195,6 +215,7 @@ def _period_rows(
     period: Period,
     outcome: Outcome,
     paths: PathCredit | Refusal,
+    later: LaterOrders | Refusal,
 ) -> list[Estimate]:
     """Every row of one quarter."""
     at = _at(period, question)
@@ -238,7 +259,19 @@ def _period_rows(
         else:
             why = Refusal("no_incremental", {}, ())
             rows.append(refused(names[2], "share", why, at, method=metric))
-    return rows + _efficiency(panel, question, money, deals, period, outcome, grades)
+    margin = _margin(outcome, money)
+    rows += _efficiency(panel, question, money, deals, period, outcome, grades, margin)
+    window = window_of(panel, question.channel, period.rows.tolist(), at)
+    return rows + later_rows(later, window, outcome, money, grades, margin)
+
+
+def _margin(outcome: Outcome, money: Money) -> FloatArray | Refusal:
+    """Contribution margin that would not have come in the quarter, shape [draw]."""
+    if "gmv" not in outcome.net_loss:
+        return missing_column("gmv")
+    if money.margin is None:
+        return Refusal("no_margin", {}, ("give_margin",))
+    return outcome.net_loss["gmv"] * money.margin_draws(DRAWS, MARGIN_SEED)
 
 
 def _path_rows(
@@ -269,17 +302,14 @@ def _efficiency(
     period: Period,
     outcome: Outcome,
     grades: Mapping[Metric, tuple[float, Grade, tuple[str, ...]]],
+    margin: FloatArray | Refusal,
 ) -> list[Estimate]:
     """Margin, cost per incremental customer and visit, and days to pay back."""
     at, currency = _at(period, question), money.currency
     rows: list[Estimate] = []
-    margin: FloatArray | None = None
-    if "gmv" not in outcome.net_loss:
-        rows.append(refused("incremental_margin", currency, missing_column("gmv"), at))
-    elif money.margin is None:
-        rows.append(refused("incremental_margin", currency, Refusal("no_margin", {}, ("give_margin",)), at))
+    if isinstance(margin, Refusal):
+        rows.append(refused("incremental_margin", currency, margin, at))
     else:
-        margin = outcome.net_loss["gmv"] * money.margin_draws(DRAWS, 31)
         narrowed, grade, reasons = grades["gmv"]
         rows.append(answered("incremental_margin", currency, margin, grade, at, narrowed=narrowed, reasons=reasons))
     spend = _spend(panel, question, deals, period)
@@ -301,10 +331,8 @@ def _efficiency(
             _, grade, reasons = grades[metric]
             ratio = spend / np.maximum(gained, np.quantile(gained[gained > 0], 0.01))
             rows.append(answered(name, currency, ratio, grade, at, reasons=reasons, has_mean=False))
-    if margin is None:
-        why = rows[0].value
-        assert isinstance(why, Refusal)
-        rows.append(refused("payback_days", "days", why, at))
+    if isinstance(margin, Refusal):
+        rows.append(refused("payback_days", "days", margin, at))
     elif spend is None:
         rows.append(refused("payback_days", "days", no_spend, at))
     elif float((margin <= 0).mean()) > SURE:

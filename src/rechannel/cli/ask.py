@@ -143,7 +143,7 @@ def _row(estimate: Estimate, value: Quantity, config: CaseConfig) -> list[str]:
     spoken = language()
     name = _name(estimate, config.channels)
     when = phrases.period_name(estimate.period, spoken) if estimate.period else ""
-    if estimate.horizon_days:
+    if estimate.horizon_days and not estimate.period:
         when = text("report.horizon", spoken, days=str(estimate.horizon_days))
     quantiles = value.quantiles
     low, high = quantiles.interval()

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import betaln, gammaln, hyp2f1
 
 from rechannel.tables.journeyrules import MOST_AGES
 from rechannel.tables.journeys import JourneyTables
 from rechannel.vocabulary.estimate import FloatArray
+
+FURTHEST = 7.0
+"""Parameters of a BG/NBD model, in units of the mean age, are looked for within exp(+-7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,28 +131,53 @@ def fit_bg_nbd(
     unit = float(np.average(T, weights=weight))
     span, last = T / unit, t / unit
 
-    def loss(logs: FloatArray) -> float:
-        return -float(weight @ _log_likelihood(np.exp(logs), x, last, span)) / float(weight.sum())
+    likelihood = _Likelihood.of(x, last, span)
 
-    best = min(
-        (
-            minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13, "maxiter": 20_000})
-            for start in (np.log([0.5, 0.3, 0.8, 2.5]), np.log([1.0, 1.0, 1.0, 1.0]))
-        ),
-        key=lambda found: float(found.fun),
+    def loss(logs: FloatArray) -> float:
+        return -float(weight @ likelihood.rows(np.exp(logs))) / float(weight.sum())
+
+    box = [(-FURTHEST, FURTHEST)] * 4
+    starts = (np.log([0.5, 0.3, 0.8, 2.5]), np.zeros(4))
+    rough = min(
+        (minimize(loss, start, method="L-BFGS-B", bounds=box) for start in starts), key=lambda one: float(one.fun)
+    )
+    # Without drop-outs the optimum is a ridge along a bound: the polish ends there by count.
+    best = minimize(
+        loss,
+        np.asarray(rough.x, np.float64),
+        method="Nelder-Mead",
+        bounds=box,
+        options={"xatol": 1e-7, "fatol": 1e-13, "maxiter": 400},
     )
     r, alpha, a, b = (float(value) for value in np.exp(best.x))
-    total = float(weight @ _log_likelihood(np.array([r, alpha * unit, a, b]), x, t, T))
+    total = float(weight @ _Likelihood.of(x, t, T).rows(np.array([r, alpha * unit, a, b])))
     return BgNbd(r, alpha * unit, a, b, total)
 
 
-def _log_likelihood(parameters: FloatArray, x: FloatArray, t: FloatArray, T: FloatArray) -> FloatArray:
-    """Log-likelihood of each row (equation 6, in the form that does not underflow)."""
-    r, alpha, a, b = parameters
-    common = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
-    alive = betaln(a, b + x) - betaln(a, b) - (r + x) * np.log(alpha + T)
-    gone = betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b) - (r + x) * np.log(alpha + t)
-    return np.asarray(common + np.where(x > 0, np.logaddexp(alive, gone), alive), np.float64)
+@dataclass(frozen=True, slots=True)
+class _Likelihood:
+    """Log-likelihood of rows (equation 6, in the form that does not underflow); each distinct figure is worked once."""
+
+    x: FloatArray
+    t: FloatArray
+    T: FloatArray
+    at: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, x: FloatArray, t: FloatArray, T: FloatArray) -> _Likelihood:
+        (x, at_x), (t, at_t), (T, at_end) = (np.unique(column, return_inverse=True) for column in (x, t, T))
+        return cls(x, t, T, (at_x.reshape(-1), at_t.reshape(-1), at_end.reshape(-1)))
+
+    def rows(self, parameters: FloatArray) -> FloatArray:
+        """Shape [row]."""
+        r, alpha, a, b = parameters
+        x, (at_x, at_t, at_end) = self.x, self.at
+        common = (gammaln(r + x) - gammaln(r) + r * np.log(alpha))[at_x]
+        power = (r + x)[at_x]
+        alive = (betaln(a, b + x) - betaln(a, b))[at_x] - power * np.log(alpha + self.T)[at_end]
+        gone = (betaln(a + 1, b + np.maximum(x, 1) - 1) - betaln(a, b))[at_x]
+        gone -= power * np.log(alpha + self.t)[at_t]
+        return np.asarray(common + np.where(x[at_x] > 0, np.logaddexp(alive, gone), alive), np.float64)
 
 
 def expected_orders(
@@ -161,7 +190,7 @@ def expected_orders(
     Fader, Hardie and Lee (2005), equation 10. `horizon` is in the unit of the fit.
     """
     x, t, T = (np.asarray(column, np.float64) for column in (frequency, recency, age))
-    r, alpha, a, b = model.r, model.alpha, model.a, model.b
+    r, alpha, a, b = model.r, model.alpha, _off_one(model.a), model.b
     z = horizon / (alpha + T + horizon)
     grown = ((alpha + T) / (alpha + T + horizon)) ** (r + x) * hyp2f1(r + x, b + x, a + b + x - 1, z)
     gone = np.where(x > 0, a / (b + np.maximum(x, 1) - 1) * ((alpha + T) / (alpha + t)) ** (r + x), 0.0)
@@ -176,6 +205,11 @@ def orders_of_new_customers(model: BgNbd, horizon: FloatArray) -> FloatArray:
     Fader, Hardie and Lee (2005), equation 9.
     """
     t = np.asarray(horizon, np.float64)
-    r, alpha, a, b = model.r, model.alpha, model.a, model.b
+    r, alpha, a, b = model.r, model.alpha, _off_one(model.a), model.b
     part = (alpha / (alpha + t)) ** r * hyp2f1(r, b, a + b - 1, t / (alpha + t))
     return np.asarray((a + b - 1) / (a - 1) * (1 - part), np.float64)
+
+
+def _off_one(a: float) -> float:
+    """`a` where both expectations are defined: at 1 they are 0 / 0, and smooth around it."""
+    return a if abs(a - 1) > 1e-6 else 1 + 1e-6

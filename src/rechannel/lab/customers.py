@@ -99,31 +99,66 @@ class Flows:
 class Sample:
     """Visits and orders of sampled people, as they come; filled by the loop when touches are wanted.
 
-    classes: class of each person; first, last: days on which they are watched; days, people, channels: one row per
-    visit; chances: order chance of that visit.
+    A person is a place in a class: somebody who never ordered, or a customer, who orders three times as often. Once in
+    a while a customer leaves and somebody who never ordered takes the place, so that first orders among the sampled are
+    the same part of all orders as in `daily`.
+
+    classes: class of each place; first, last: days on which they are watched; fresh, names: whether somebody who never
+    ordered is in the place, and the customer's number; days, places, customers, channels, ordered: one row per visit;
+    came: customers who ordered for the first time ever.
     """
 
     classes: NDArray[np.int64]
     first: int
     last: int
     rng: np.random.Generator
+    lives: np.random.Generator
+    fresh: NDArray[np.bool_]
+    names: NDArray[np.int64]
     days: list[NDArray[np.int64]]
-    people: list[NDArray[np.int64]]
+    places: list[NDArray[np.int64]]
+    customers: list[NDArray[np.int64]]
     channels: list[NDArray[np.int64]]
-    chances: list[FloatArray]
+    ordered: list[NDArray[np.bool_]]
+    came: list[NDArray[np.int64]]
 
-    def watch(self, day: int, visits: Array32, orders: Array32, weight: Array32) -> None:
-        """Draw this day's visits of the sampled people."""
-        per_person = (visits / weight)[:, self.classes]
-        counts = self.rng.poisson(per_person)
-        channel, person = np.nonzero(counts)
-        times = counts[channel, person]
-        channel, person = np.repeat(channel, times), np.repeat(person, times)
-        cls = self.classes[person]
-        self.days.append(np.full(len(person), day, dtype=np.int64))
-        self.people.append(person)
+    @classmethod
+    def of(
+        cls,
+        classes: NDArray[np.int64],
+        days: tuple[int, int],
+        people: People,
+        rng: np.random.Generator,
+        lives: np.random.Generator,
+    ) -> Sample:
+        """Nobody watched yet; `lives` decides who orders, leaves and comes."""
+        fresh = lives.random(len(classes)) < people.prospect_start[classes]
+        return cls(classes, *days, rng, lives, fresh, np.arange(len(classes)), [], [], [], [], [], [])
+
+    def watch(
+        self, day: int, visits: Array32, orders: Array32, first: Array32, prospect: Array32, people: People
+    ) -> None:
+        """Draw this day's visits of the sampled people, and who of them orders."""
+        leaves = ~self.fresh & (self.lives.random(len(self.classes)) < people.renewal[self.classes])
+        self.names[leaves] = self.names.max() + 1 + np.arange(int(leaves.sum()))
+        self.fresh |= leaves
+        counts = self.rng.poisson((visits / people.weight)[:, self.classes])
+        channel, place = np.nonzero(counts)
+        times = counts[channel, place]
+        channel, place = np.repeat(channel, times), np.repeat(place, times)
+        cls = self.classes[place]
+        bought, new = (amount[channel, cls].astype(np.float64) for amount in (orders, first))
+        share = prospect[cls].astype(np.float64)
+        mine = np.where(self.fresh[place], new / share, (bought - new) / (1 - share))
+        chance = mine / np.maximum(visits[channel, cls], 1e-12).astype(np.float64)
+        ordered = self.lives.random(len(place)) < chance
+        self.days.append(np.full(len(place), day, dtype=np.int64))
+        self.places.append(place)
+        self.customers.append(self.names[place])
         self.channels.append(channel)
-        self.chances.append(orders[channel, cls] / np.maximum(visits[channel, cls], 1e-12).astype(np.float64))
+        self.ordered.append(ordered)
+        self.came.append(self.names[place[ordered & self.fresh[place]]])
+        self.fresh[place[ordered]] = False
 
 
 class Shop:
@@ -337,7 +372,7 @@ class Shop:
         share = state.prospect / (state.prospect + np.float32(3.0) * (1 - state.prospect))
         first = orders * np.minimum(people.new_pull * share, np.float32(0.98))
         if sample is not None and sample.first <= day < sample.last:
-            sample.watch(day, visits, orders, people.weight)
+            sample.watch(day, visits, orders, first, state.prospect, people)
         value = orders * people.basket
         for target, amount in (
             (flows.visits, visits),

@@ -100,11 +100,10 @@ def rivals_table(spec: WorldSpec, weather: Weather, pair: Pair) -> pa.Table:
 def touches_table(spec: WorldSpec, sample: Sample, basket: Array32) -> pa.Table:
     """Visits and orders of the sampled people, in order of time; an order follows its visit within minutes."""
     rng = stream(spec.seed, "clock")
-    day, person = np.concatenate(sample.days), np.concatenate(sample.people)
-    channel, chance = np.concatenate(sample.channels), np.concatenate(sample.chances)
+    day, place, person = (np.concatenate(rows) for rows in (sample.days, sample.places, sample.customers))
+    channel, ordered = np.concatenate(sample.channels), np.concatenate(sample.ordered)
     second = np.minimum((86_400 * rng.beta(3.2, 2.0, len(day))).astype(np.int64), 84_000)
-    ordered = rng.random(len(day)) < chance
-    value = np.round(basket[sample.classes[person]] * rng.gamma(1.4, 1 / 1.4, len(day)), 2)
+    value = np.round(basket[sample.classes[place]] * rng.gamma(1.4, 1 / 1.4, len(day)), 2)
     at = day * 86_400 + second
     later = at + 60 + (900 * rng.random(len(day))).astype(np.int64)
     times = np.concatenate([at, later[ordered]])
@@ -113,7 +112,7 @@ def touches_table(spec: WorldSpec, sample: Sample, basket: Array32) -> pa.Table:
     is_order = np.concatenate([np.zeros(len(at), dtype=bool), np.ones(int(ordered.sum()), dtype=bool)])
     values = np.concatenate([np.zeros(len(at)), value[ordered]])
     order = np.lexsort((is_order, people, times))
-    names = np.array([f"c{number:06d}" for number in range(len(sample.classes))])
+    names = np.array([customer_name(number) for number in range(int(sample.names.max()) + 1)])
     start = np.datetime64(spec.start, "s")
     return pa.table(
         {
@@ -124,6 +123,11 @@ def touches_table(spec: WorldSpec, sample: Sample, basket: Array32) -> pa.Table:
             "value": pa.array(values[order], mask=~is_order[order]),
         }
     )
+
+
+def customer_name(number: int) -> str:
+    """The customer of that number in `touches`."""
+    return f"c{number:06d}"
 
 
 def yearly_fee(spec: WorldSpec, counts: Counts) -> float:

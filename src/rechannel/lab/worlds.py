@@ -14,7 +14,15 @@ from rechannel.lab.chance import stream
 from rechannel.lab.counts import CountArray, Counts, Pair, count
 from rechannel.lab.customers import Flows, Sample, Shop
 from rechannel.lab.people import People, make_people
-from rechannel.lab.records import daily_table, deals_table, events_table, rivals_table, slots_table, touches_table
+from rechannel.lab.records import (
+    customer_name,
+    daily_table,
+    deals_table,
+    events_table,
+    rivals_table,
+    slots_table,
+    touches_table,
+)
 from rechannel.lab.specs import Happening, WorldSpec, draw_spec
 from rechannel.lab.weather import make_weather
 from rechannel.tables.panel import DateArray
@@ -114,11 +122,14 @@ class MadeWorld:
         closure included.
     truth
         Both paths.
+    newcomers
+        Customers of `touches` whose first order in it is their first ever; no shop could tell.
     """
 
     spec: WorldSpec
     tables: Mapping[str, pa.Table]
     truth: Truth
+    newcomers: frozenset[str] = frozenset()
 
     @property
     def closed_channel(self) -> str:
@@ -196,9 +207,11 @@ def make_world(spec: WorldSpec, *, touches: int = 0) -> MadeWorld:
         "deals": deals_table(spec, pair.closed),
         "slots": slots_table(spec, pair),
     }
+    newcomers: frozenset[str] = frozenset()
     if sample is not None:
         tables["touches"] = touches_table(spec, sample, people.basket)
-    return MadeWorld(spec, tables, _truth(spec, pair))
+        newcomers = frozenset(map(customer_name, np.concatenate(sample.came).tolist()))
+    return MadeWorld(spec, tables, _truth(spec, pair), newcomers)
 
 
 def _sample(spec: WorldSpec, people: People, touches: int) -> Sample:
@@ -211,7 +224,7 @@ def _sample(spec: WorldSpec, people: People, touches: int) -> Sample:
     size = max(20, min(int(wanted), int(total)))
     chance = people.weight.astype(np.float64) / people.weight.sum(dtype=np.float64)
     classes = rng.choice(len(chance), size=size, p=chance)
-    return Sample(classes, first, spec.days, rng, [], [], [], [])
+    return Sample.of(classes, (first, spec.days), people, rng, stream(spec.seed, "touches", "lives"))
 
 
 def _truth(spec: WorldSpec, pair: Pair) -> Truth:

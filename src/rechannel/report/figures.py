@@ -56,7 +56,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a day panel, shape [date]."""
+    """A line over evenly spaced positions, shape [position]; nan = no mark."""
 
     values: FloatArray
     colour: str
@@ -66,7 +66,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Fan:
-    """Quantiles of a day panel, shape [date, level], drawn as three bands in one hue."""
+    """Quantiles over evenly spaced positions, shape [position, level], drawn as three bands in one hue."""
 
     levels: FloatArray
     colour: str
@@ -138,7 +138,8 @@ def tidy(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _band_series(fan: Fan) -> list[Json]:
+def band_series(fan: Fan) -> list[Json]:
+    """The bands of a fan, one polygon for every stretch without a gap."""
     series: list[Json] = []
     for coverage, opacity in BANDS:
         low_at, high_at = LEVELS.index(round((1 - coverage) / 2, 4)), LEVELS.index(round((1 + coverage) / 2, 4))
@@ -153,7 +154,8 @@ def _band_series(fan: Fan) -> list[Json]:
     return series
 
 
-def _line_series(line: Line) -> Json:
+def line_series(line: Line) -> Json:
+    """A line over positions 0, 1, ...; broken where it has no value."""
     data: list[Json] = [[i, tidy(float(v)) if math.isfinite(v) else None] for i, v in enumerate(line.values)]
     style: Json = {"color": line.colour, "width": line.width, "type": [5, 4] if line.dashed else "solid"}
     return {"type": "line", "silent": True, "showSymbol": False, "z": 3, "data": data, "lineStyle": style}
@@ -239,7 +241,7 @@ def _day_drawing(panel: DayPanel, language: Language, width: int) -> tuple[Drawi
                     left=left and not (position < 0.25 * len(panel.dates)),
                 )
             )
-    series = [*(s for fan in panel.fans for s in _band_series(fan)), *(_line_series(line) for line in panel.lines)]
+    series = [*(s for fan in panel.fans for s in band_series(fan)), *(line_series(line) for line in panel.lines)]
     marks: Json = {"silent": True, "symbol": "none", "data": rules}
     zero_line: list[Json] = [
         {"yAxis": 0, "label": {"show": False}, "lineStyle": {"color": AXIS, "width": 1, "type": "solid"}}

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from rechannel.answers.answer import Answer
 from rechannel.report import phrases
 from rechannel.report.blocks import Block, Chapter, Chart, Reader, Refused, Table
-from rechannel.report.chapters import credit
+from rechannel.report.chapters import credit, later
 from rechannel.report.chapters.estimates import channel_table, estimates_table, metric_rows
 from rechannel.report.chapters.parts import HEADLINES, anchor, asked, checks, head, headline, is_total
 from rechannel.report.dots import period_figure
 from rechannel.vocabulary.estimate import Estimate, Quantity
 from rechannel.vocabulary.wording import text
 
-EFFICIENCY = ("incremental_margin", "incremental_cac", "cost_per_incremental_visit", "payback_days")
+EFFICIENCY = ("incremental_margin", "incremental_cac", "cost_per_incremental_visit", "payback_days", *later.METRICS)
 SHOWN_PERIODS = 4
 """Periods of the efficiency table; the others stand in the table of all estimates."""
 
@@ -36,6 +36,7 @@ def _chapter(position: int, answer: Answer, reader: Reader) -> Chapter:
         title = finding(answer, reader)
         blocks += period_chart(answer, reader)
         blocks += efficiency(answer, reader)
+        blocks += later.chart(answer, reader)
         blocks.append(estimates_table(answer, reader, folded=True))
         blocks += channel_table(answer, reader)
     blocks += checks(answer, reader)

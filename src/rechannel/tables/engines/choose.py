@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pyarrow as pa
 
 from rechannel.source.config import EngineSource
@@ -11,9 +14,10 @@ from rechannel.tables.engines.clickhouse import clickhouse_engine
 from rechannel.tables.engines.duck import DuckEngine
 from rechannel.tables.engines.remote import Engine, daily_on, fold_on, overlap_on
 from rechannel.tables.engines.spark import spark_engine
+from rechannel.tables.histories import OrderLog, order_log
 from rechannel.tables.journeyrules import Bootstrap, Days, JourneyRules
 from rechannel.tables.journeys import JourneyTables
-from rechannel.tables.touches import Told, TouchFiles, fold_touches
+from rechannel.tables.touches import MEMORY_MB, Told, TouchFiles, fold_touches
 from rechannel.vocabulary.errors import CallError
 
 
@@ -70,6 +74,26 @@ def daily_case(case: CaseFolder, rules: JourneyRules | None = None) -> pa.Table:
     touches = _stored(case)
     with locked_engine(touches.files) as connection:
         return daily_on(DuckEngine(connection, touches.relation), rules)
+
+
+@contextmanager
+def orders_of_case(case: CaseFolder) -> Iterator[OrderLog]:
+    """The orders in the touches of a case, to be counted while the engine is open.
+
+    Raises
+    ------
+    CallError
+        RC364: the case has no touches; else as `tables.histories.order_log`.
+    CaseError, MissingPart
+        As `fold_case`.
+    """
+    source = case.config.engine
+    if source.kind != "duckdb":
+        yield order_log(connect(source))
+        return
+    touches = _stored(case)
+    with locked_engine(touches.files, MEMORY_MB) as connection:
+        yield order_log(DuckEngine(connection, touches.relation))
 
 
 def connect(source: EngineSource) -> Engine:

@@ -100,10 +100,10 @@ def fold_on(
         RC355-RC360 as `fold_touches`; RC363: a column is missing.
     """
     chosen, asked = rules or JourneyRules(), bootstrap or Bootstrap()
-    script = _script(engine, chosen, SHARDS if asked.replicates else shards)
+    script = script_on(engine, chosen, SHARDS if asked.replicates else shards)
     found: dict[str, IntArray] = {}
     for done, name in enumerate(_COLUMNS_OF, start=1):
-        found[name] = _integers(engine.rows(getattr(script, name)()))
+        found[name] = integers(engine.rows(getattr(script, name)()))
         if tell:
             tell(done, len(_COLUMNS_OF))
     return _Assembly(script, found, asked).tables()
@@ -126,10 +126,10 @@ def overlap_on(engine: Engine, days: Days, bootstrap: Bootstrap) -> JourneyTable
     CallError
         As `fold_on`; RC360: there are no touches in those days.
     """
-    script = _script(_Within(engine, days), JourneyRules(), SHARDS if bootstrap.replicates else 1)
+    script = script_on(_Within(engine, days), JourneyRules(), SHARDS if bootstrap.replicates else 1)
     found = {name: np.zeros((0, columns), np.int64) for name, columns in _COLUMNS_OF.items()}
     for name in ("overlap", "alone"):
-        found[name] = _integers(engine.rows(getattr(script, name)()))
+        found[name] = integers(engine.rows(getattr(script, name)()))
     found["distinct_paths"] = np.zeros((1, 1), np.int64)
     return _Assembly(script, found, bootstrap).tables()
 
@@ -170,8 +170,8 @@ def daily_on(engine: Engine, rules: JourneyRules | None = None) -> pa.Table:
         As `fold_on`.
     """
     chosen = rules or JourneyRules()
-    script = _script(engine, chosen, 1)
-    rows = _integers(engine.rows(script.daily()))
+    script = script_on(engine, chosen, 1)
+    rows = integers(engine.rows(script.daily()))
     rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))] if len(rows) else rows.reshape(0, 6)
     columns: dict[str, pa.Array] = {
         "date": pa.array(rows[:, 0].astype("datetime64[D]")),
@@ -185,8 +185,8 @@ def daily_on(engine: Engine, rules: JourneyRules | None = None) -> pa.Table:
     return pa.table(columns)
 
 
-def _script(engine: Engine, rules: JourneyRules, shards: int) -> Script:
-    """Look at the log, and plan the queries on it."""
+def script_on(engine: Engine, rules: JourneyRules, shards: int = 1) -> Script:
+    """Look at the log, and plan the queries on it (errors as `fold_on`)."""
     present = engine.columns()
     lacking = [name for name in COLUMNS if name not in present]
     if lacking:
@@ -205,7 +205,7 @@ def _script(engine: Engine, rules: JourneyRules, shards: int) -> Script:
     return Script(engine.dialect, engine.table, rules, log, shards, has_value)
 
 
-def _integers(rows: Sequence[Row]) -> IntArray:
+def integers(rows: Sequence[Row]) -> IntArray:
     """Rows of whole numbers, however the engine wraps them; shape [row, column]."""
     return np.array([[int(cast(int, value)) for value in row] for row in rows], dtype=np.int64)
 

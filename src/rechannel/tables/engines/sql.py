@@ -204,6 +204,38 @@ class Script:
         sums = ", ".join(f"{dialect.total(f'n{place}')} AS s{place}" for place in range(4))
         return f"{self._with('session', 'ordered')} SELECT d, c, {sums} FROM ({lines}) AS lines GROUP BY d, c"
 
+    def histories(self, entered_from: int, until: int) -> str:
+        """channel of the first order, order days after the first, days to the last one, days to the eve, customers.
+
+        Of customers whose first order lies on the days [entered_from, until), as they stood before the day `until`.
+        """
+        each = f"""SELECT who, count(*) - 1 AS x, max(d) - min(d) AS r, {until - 1} - min(d) AS age FROM bought
+            WHERE d < {until} GROUP BY who HAVING min(d) >= {entered_from}"""
+        return f"""{self._with("bought", "ordered")} SELECT o.c AS c, x, r, age, count(*) AS n
+            FROM ({each}) AS h JOIN ordered AS o ON h.who = o.who WHERE o.o = 1 GROUP BY o.c, x, r, age"""
+
+    def repeats(self, entered: tuple[int, int], seen: tuple[int, int], age_days: int, most_ages: int) -> str:
+        """channel of the first order, age, order days after the first, orders on them, their value.
+
+        Of customers whose first order lies on the days [entered), what they ordered on the days [seen).
+        """
+        dialect = self.dialect
+        age = dialect.whole(f"floor({dialect.real('(d - first_d - 1)')} / {dialect.real(str(age_days))})")
+        later = f"""SELECT who, CASE WHEN {age} < {most_ages} THEN {age} ELSE {most_ages} END AS age, n, paid
+            FROM buying WHERE d > first_d AND first_d >= {entered[0]} AND first_d < {entered[1]}
+                AND d >= {seen[0]} AND d < {seen[1]}"""
+        return f"""{self._with("buying", "ordered")} SELECT o.c AS c, age, count(*) AS n0, {dialect.total("n")} AS n1,
+            {dialect.total("paid")} AS n2
+            FROM ({later}) AS h JOIN ordered AS o ON h.who = o.who WHERE o.o = 1 GROUP BY o.c, age"""
+
+    def order_totals(self, seen: tuple[int, int]) -> str:
+        """orders on the days [seen), first orders among them, value."""
+        total, whole = self.dialect.total, self.dialect.whole
+        inside = f"t >= {seen[0] * DAY} AND t < {seen[1] * DAY}"
+        sums = (f"CASE WHEN {inside} THEN {amount} ELSE 0 END" for amount in ("1", "is_new", "v"))
+        columns = ", ".join(f"{whole(f'coalesce({total(one)}, 0)')} AS n{place}" for place, one in enumerate(sums))
+        return f"{self._with('ordered')} SELECT {columns} FROM ordered"
+
     def _period(self, time: str) -> str:
         cases = [f"WHEN {time} < {moment} THEN {place}" for place, moment in enumerate(self.rules.break_times)]
         return f"CASE {' '.join(cases)} ELSE {len(cases)} END" if cases else "0"
@@ -250,6 +282,10 @@ class Script:
                 CASE WHEN o = 1 THEN 1 ELSE 0 END AS is_new, {self._period("t")} AS period
                 FROM (SELECT who, part, t, c, v AS paid, row_number() OVER ({in_order}) AS o
                     FROM touch WHERE e = 1) AS numbered""",
+            "dated": f"""SELECT who, {whole(f"floor({real('t')} / {real(str(DAY))})")} AS d, v AS amount
+                FROM ordered""",
+            "bought": f"""SELECT who, d, count(*) AS n, {dialect.total("amount")} AS paid FROM dated GROUP BY who, d""",
+            "buying": "SELECT who, d, n, paid, min(d) OVER (PARTITION BY who) AS first_d FROM bought",
             "step": f"""SELECT x.who AS who, x.part AS part, x.o AS o, x.period AS period, x.v AS v, x.is_new AS is_new,
                 s.k AS k, s.t AS t, s.c AS c, s.before AS before, s.after AS after
                 FROM ordered AS x JOIN session AS s ON x.who = s.who
@@ -292,6 +328,9 @@ _NEEDS = {
     "visit": ("touch",),
     "session": ("visit",),
     "ordered": ("touch",),
+    "dated": ("ordered",),
+    "bought": ("dated",),
+    "buying": ("bought",),
     "step": ("session", "ordered"),
     "path": ("step",),
     "placed": ("step", "path"),
