@@ -93,6 +93,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Answer:
     return made_case(tmp_path_factory.mktemp("plain") / "shop", None).closure("ch1", ON, (30,))
 
 
+@pytest.mark.slow
 def test_touches_after_the_day_change_nothing(tmp_path: Path) -> None:
     """The same bytes with and without the touches from the day on; from the announcement on when there was one."""
     names = ("ch0", "ch1", "ch2", "ch3")

@@ -86,6 +86,7 @@ def values(rows: Sequence[Estimate]) -> list[Quantity]:
     return [value for value in found if isinstance(value, Quantity)]
 
 
+@pytest.mark.slow
 def test_margin_after_the_quarter_is_its_own_row_and_adds_up_draw_by_draw(made: Made) -> None:
     answer = made.ask()
     (orders, each, ltv, both), margin = (rows_of(answer, name) for name in ROWS), rows_of(answer, "incremental_margin")
@@ -105,6 +106,7 @@ def test_margin_after_the_quarter_is_its_own_row_and_adds_up_draw_by_draw(made: 
     assert [curve.channel for curve in answer.curves] == [made.channel, None]
 
 
+@pytest.mark.slow
 def test_the_window_and_what_is_later_make_the_whole(made: Made) -> None:
     """Of any rates, also those that differ by age: orders inside the quarter + later = orders of the first stretch."""
     rng = np.random.default_rng(1)
@@ -128,6 +130,7 @@ def test_days_left_reach_to_the_end_of_the_period(made: Made) -> None:
     assert window_of(weeks, made.channel, [0, 1], at_all).days_left.tolist() == [10.0, 3.0]
 
 
+@pytest.mark.slow
 def test_twice_the_prices_double_the_margin_and_leave_the_orders(made: Made) -> None:
     panel = made.case.panel
     dear = replace(panel, values={**panel.values, "gmv": 2 * panel.values["gmv"]})
@@ -171,6 +174,7 @@ def test_few_new_customers_among_the_first_orders_make_it_an_assumption(made: Ma
         assert "new_in_touches" in value.grade_reasons
 
 
+@pytest.mark.slow
 def test_same_bytes_again_and_one_answer_through_the_case(made: Made) -> None:
     assert dumps(made.ask()) == dumps(made.ask())
     again = customer_value(made.case.folder, made.case.panel, 7)

@@ -95,6 +95,7 @@ def test_an_interrupted_run_leaves_nothing(case: Path, monkeypatch: pytest.Monke
     assert sorted(path.name for path in (case / "runs").iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_table_names_periods_currency_and_what_is_missing(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["ask", str(case), "worth", "--channel", "entry", "--lang", "en"]) == 0
     shown = capsys.readouterr().out

@@ -48,6 +48,7 @@ def test_customers_who_never_leave_order_at_a_flat_rate() -> None:
     assert curve.unevenness == pytest.approx(1 / 60, abs=0.04)
 
 
+@pytest.mark.slow
 def test_customers_of_the_model_order_as_its_closed_form_says() -> None:
     """Gamma rates and beta drop-outs: equation 9 with the true parameters over two years from 400 days, within 8 %."""
     shape, gap = 0.8, 60.0
@@ -84,6 +85,7 @@ def test_an_order_is_in_the_window_or_after_it_and_never_in_both() -> None:
     assert log.cohorts(start, end).later.sum() == after
 
 
+@pytest.mark.slow
 def test_a_channel_of_few_customers_follows_the_shop_and_one_of_many_itself() -> None:
     names, factors = ("large", "slow", "tiny"), (1.0, 0.4, 3.0)
     maker = Maker(names=names, factors=factors, shares=(0.6, 0.39, 0.01), drop=None, rate=(1.5, 60.0))
@@ -109,6 +111,7 @@ def test_customers_from_before_the_log_pull_down_and_are_allowed_for() -> None:
     assert (life.new_share(lambda *_: 0.0), life.new_share(lambda *_: 9.0)) == (0.05, 1.0)
 
 
+@pytest.mark.slow
 def test_a_log_that_began_with_the_shop_needs_no_warm_up() -> None:
     log = logged(Maker().make(6, 300))
     orders, first, _ = log.totals(log.first, log.end)
@@ -157,6 +160,7 @@ def test_the_second_half_of_cdnow() -> None:
     assert life.cohorts.customers.sum() == 2357
 
 
+@pytest.mark.slow
 def test_values_follow_the_log() -> None:
     table = Maker().make(7, 500)
     life = fitted(logged(table))
@@ -168,6 +172,7 @@ def test_values_follow_the_log() -> None:
     assert fitted(logged(table.drop_columns(["value"]))).value_factor("app", DRAWS, SEED).tolist() == [1.0] * DRAWS
 
 
+@pytest.mark.slow
 def test_hostile_names_and_repeated_draws() -> None:
     names = ('it\'s "odd" \\ one', "小程序", "a; DROP TABLE touches --")
     life = fitted(logged(Maker(names=names).make(8, 400)))
@@ -203,6 +208,7 @@ def test_what_cannot_be_said_is_refused() -> None:
     assert code(table.filter(pa.array(only_first))) == "few_repeats"
 
 
+@pytest.mark.slow
 def test_a_shop_whose_customers_come_back_tenfold_is_refused() -> None:
     """From day 330 on every order day is followed by nine more: nothing before it foretold that."""
     table = Maker(drop=None, rate=(1.5, 120.0)).make(10, 500)
