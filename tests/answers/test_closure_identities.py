@@ -131,6 +131,7 @@ def test_rows_of_shares_add_up_with_rivals() -> None:
         assert firms[0] > firms[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False])
 def test_rivals_are_those_of_the_market_that_is_asked_about(named: bool) -> None:
     """`first` is large in the north, `second` in the south and altogether; rows of later days are not used."""
@@ -151,6 +152,7 @@ def test_rivals_are_those_of_the_market_that_is_asked_about(named: bool) -> None
         assert (first > second) == (largest == "first"), market
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(shops())
 def test_a_severity_of_zero_is_nothing(shop: Shop) -> None:

@@ -119,6 +119,7 @@ def test_the_window_and_what_is_later_make_the_whole(made: Made) -> None:
     assert later_orders(np.ones_like(rates), window) == pytest.approx(np.full(len(rates), LATER_DAYS))
 
 
+@pytest.mark.slow
 def test_days_left_reach_to_the_end_of_the_period(made: Made) -> None:
     panel = made.case.panel
     period, at_all = quarters(panel)[1], Coordinates(None)
@@ -166,6 +167,7 @@ def test_what_cannot_be_said_is_refused_row_by_row(made: Made) -> None:
         assert all("{" not in Refusal(code, words).message(language) for language in LANGUAGES)
 
 
+@pytest.mark.slow
 def test_few_new_customers_among_the_first_orders_make_it_an_assumption(made: Made) -> None:
     doubtful = replace(made.later, new_share=0.2)
     assert not doubtful.checks[-1].passed
@@ -185,6 +187,7 @@ def test_same_bytes_again_and_one_answer_through_the_case(made: Made) -> None:
     assert asked.curves
 
 
+@pytest.mark.slow
 def test_the_curve_of_a_channel_that_the_log_does_not_know_is_left_out(made: Made) -> None:
     assert [curve.channel for curve in curves_of(made.later, "'; DROP --")] == [None]
     for curve in curves_of(made.later, made.channel):
