@@ -298,6 +298,7 @@ def test_nothing_from_the_announcement_on_is_used() -> None:
     assert [row.to_json() for row in asked.ask().estimates] == [row.to_json() for row in cut.ask().estimates]
 
 
+@pytest.mark.slow
 def test_the_row_of_the_closure_asked_about_is_not_a_known_shock() -> None:
     shop = made_shop(6, 220, on=190).asking(announced=None)
     question = shop.question

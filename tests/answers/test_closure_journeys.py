@@ -131,6 +131,7 @@ def test_customers_lead_the_way(tmp_path: Path, plain: Answer, names: tuple[str,
     assert answer.shared.last == ON - timedelta(days=1)
 
 
+@pytest.mark.slow
 def test_beside_stated_hosts_only_solo_and_new_are_used(tmp_path: Path) -> None:
     """What customers use beside the channel is shown and not used; the answer says so."""
     names = ("ch0", "ch1", "ch2", "ch3")

@@ -101,6 +101,7 @@ def test_a_channel_of_few_customers_follows_the_shop_and_one_of_many_itself() ->
     assert one == pytest.approx(other, rel=0.02)
 
 
+@pytest.mark.slow
 def test_customers_from_before_the_log_pull_down_and_are_allowed_for() -> None:
     life = fitted(logged(Maker().make(6, 500)))
     plain, mixed = (float(np.median(a_year(life, "app", share))) for share in (1.0, 0.5))
@@ -121,6 +122,7 @@ def test_a_log_that_began_with_the_shop_needs_no_warm_up() -> None:
         assert life.cohorts.entered_from == start
 
 
+@pytest.mark.slow
 def test_the_second_half_of_cdnow() -> None:
     """Fader, Hardie and Lee (2005): 2,357 customers, weeks 1-39 fitted, weeks 40-78 held out; 1,882 order days came.
 
@@ -194,6 +196,7 @@ def code(table: pa.Table, days: int | None = None) -> str:
     return ""
 
 
+@pytest.mark.slow
 def test_what_cannot_be_said_is_refused() -> None:
     table = Maker(before=300).make(9, 500)
     assert code(table, 266) == "short_touches"

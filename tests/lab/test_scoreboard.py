@@ -99,6 +99,7 @@ def honest() -> Scoreboard:
     return planted(1.0)
 
 
+@pytest.mark.slow
 def test_planted_answers_are_told_apart(honest: Scoreboard) -> None:
     narrow, wide = planted(0.5), planted(2.0)
     cover = [board.find("all").coverage[0.9].value for board in (narrow, honest, wide)]
@@ -201,6 +202,7 @@ def test_refusals_and_grades_are_counted() -> None:
     assert all(bar.passed is None for bar in silent.bars)
 
 
+@pytest.mark.slow
 def test_better_grades_must_score_better() -> None:
     def errors(facts: Facts, target: Target) -> FloatArray:
         size = 0.02 if facts.is_identified else 0.3
@@ -226,6 +228,7 @@ def test_false_alarms_are_counted_where_nothing_happened() -> None:
         score([])
 
 
+@pytest.mark.slow
 def test_large_losses_are_found_or_missed_or_refused() -> None:
     large = [hand_made(i, 0.5, question="impact", large_losses=frozenset({30})) for i in range(60)]
     small = [hand_made(60 + i, 0.5, question="impact") for i in range(40)]

@@ -155,7 +155,9 @@ def test_a_channel_that_did_not_fall_lost_nothing(seed: int) -> None:
     assert high - low < 0.5 * (np.quantile(alone, 0.95) - np.quantile(alone, 0.05))
 
 
-@pytest.mark.parametrize("times", [2.7, 5.0, 12.0])
+@pytest.mark.parametrize(
+    "times", [2.7, pytest.param(5.0, marks=pytest.mark.slow), pytest.param(12.0, marks=pytest.mark.slow)]
+)
 def test_a_break_of_another_channel_is_no_gain(times: float) -> None:
     """`live` jumps to several times its visits on the day by itself, by .6, 1.3 and 3.7 times what left the entry: most
     of that is not put down to the entry, and it is said. A jump that the entry's visits explain easily is theirs."""
