@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +149,17 @@ def test_a_case_without_daily_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(["new", str(tmp_path / "c"), "--events", str(tmp_path / "events.csv")]) == 0
     assert run(["ask", str(tmp_path / "c"), "impact", "--channel", "a", "--on", "2024-05-01"]) == 2
     assert "RC322" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("question", ["closure", "impact"])
+def test_every_process_says_the_same_bytes(case: Path, question: str) -> None:
+    """Sets of names have another order in every process; no sum may follow it."""
+    call = ["ask", str(case), question, "--channel", "entry", "--on", "2024-07-09", "--horizon", "14", "--json", "-"]
+    said = []
+    for seed in ("1", "77"):
+        script = f"from rechannel.cli.main import run; raise SystemExit(run({call!r}))"
+        made = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=made)
+        said.append({key: value for key, value in json.loads(done.stdout).items() if key != "provenance"})
+    assert said[0] == said[1]

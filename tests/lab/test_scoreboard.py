@@ -340,12 +340,7 @@ def test_processes_change_nothing() -> None:
     together = play(SHORT, workers=1)
     assert seen == [1, 2]
     for one, other in zip(apart, together, strict=True):
-        assert (one.facts, one.failure, one.said.keys()) == (other.facts, other.failure, other.said.keys())
-        for key, said in one.said.items():
-            there = other.said[key]
-            assert (said.grade, said.refusal) == (there.grade, there.refusal)
-            if said.quantiles is not None:  # sums of matrices may round the last digit by where they lie in memory
-                assert there.quantiles == pytest.approx(said.quantiles, rel=1e-9, abs=1e-9)
+        assert (one.facts, one.failure, one.said) == (other.facts, other.failure, other.said)
 
 
 @pytest.mark.slow

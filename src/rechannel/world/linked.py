@@ -34,8 +34,9 @@ class Linked:
 
     def __add__(self, other: Linked) -> Linked:
         both = {**self.slopes, **other.slopes}
-        for name in self.slopes.keys() & other.slopes.keys():
-            both[name] = self.slopes[name] + other.slopes[name]
+        for name, slope in self.slopes.items():
+            if name in other.slopes:
+                both[name] = slope + other.slopes[name]
         return Linked(self.draws + other.draws, both)
 
     def __sub__(self, other: Linked) -> Linked:
@@ -77,8 +78,9 @@ def stacked(vectors: Sequence[Linked]) -> Linked:
 def covariance_of(a: Linked, b: Linked, parts: Mapping[str, FloatArray]) -> FloatArray:
     """Covariance of two vectors to the first order, given that of every part, shape [size of a, size of b]."""
     total = np.zeros((a.draws.shape[1], b.draws.shape[1]))
-    for name in a.slopes.keys() & b.slopes.keys():
-        total += a.slopes[name] @ parts[name] @ b.slopes[name].T
+    for name, slope in a.slopes.items():  # in their order: a set of names has another one in every process
+        if name in b.slopes:
+            total += slope @ parts[name] @ b.slopes[name].T
     return total
 
 
