@@ -7,7 +7,8 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from rechannel.answers.answer import Answer, Check, EvidenceItem, Path, PlaceboCloud, Provenance
+from rechannel.answers.answer import Answer, Check, EvidenceItem, Provenance
+from rechannel.answers.pictures import Path, PlaceboCloud
 from rechannel.report.facts import CaseFacts, ChannelShare, TableFacts
 from rechannel.vocabulary.channel import Channel
 from rechannel.vocabulary.errors import Fault

@@ -8,7 +8,8 @@ from datetime import date, timedelta
 import numpy as np
 from made_answers import MADE, SIGMA, quantity
 
-from rechannel.answers.answer import Answer, Check, EvidenceItem, Path, RepeatCurve, SharedCustomers
+from rechannel.answers.answer import Answer, Check, EvidenceItem
+from rechannel.answers.pictures import Path, RepeatCurve, SharedCustomers
 from rechannel.vocabulary.estimate import Estimate, FloatArray, Quantity, Refusal
 from rechannel.vocabulary.grade import Grade
 

@@ -8,8 +8,9 @@ from datetime import date
 
 import numpy as np
 
-from rechannel.answers.answer import Answer, Check, DailyRow, EvidenceItem, Path, Provenance
+from rechannel.answers.answer import Answer, Check, DailyRow, EvidenceItem, Provenance
 from rechannel.answers.money import Money, money_rows
+from rechannel.answers.pictures import Path
 from rechannel.answers.rows import Coordinates, RowName, answered, effect_rows, missing_column, refused, unit_of
 from rechannel.answers.standing import Standing, contraction, forecast_checks, grade_of_loss, standing_of
 from rechannel.answers.ties import TiesBefore, shared_customers, ties_check

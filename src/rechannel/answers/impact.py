@@ -8,11 +8,12 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from rechannel.answers.answer import Answer, DailyRow, EvidenceItem, Path, PlaceboCloud, Provenance
+from rechannel.answers.answer import Answer, DailyRow, EvidenceItem, Provenance
 from rechannel.answers.closure import Surrounds
 from rechannel.answers.measured_checks import VERDICT_COVERAGE, MeasuredEvent, checks_of, coincident_shock, grade_at
 from rechannel.answers.measured_rows import MeasuredHorizon, names_of
 from rechannel.answers.money import Money
+from rechannel.answers.pictures import Path, PlaceboCloud
 from rechannel.answers.rows import Coordinates, refused
 from rechannel.answers.standing import evidence_of
 from rechannel.evidence.baseline import untouched_markets

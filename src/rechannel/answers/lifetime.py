@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rechannel.answers.answer import Check, RepeatCurve
+from rechannel.answers.answer import Check
 from rechannel.answers.money import Money
+from rechannel.answers.pictures import RepeatCurve
 from rechannel.answers.rows import Coordinates, answered, missing_column, refused
 from rechannel.evidence.baseline import sum_of
 from rechannel.evidence.lifetime import Lifetime, days_in_ages, lifetime_of

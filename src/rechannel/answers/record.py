@@ -8,9 +8,10 @@ from datetime import date
 
 import numpy as np
 
-from rechannel.answers.answer import Answer, EvidenceItem, Provenance, Timeline
+from rechannel.answers.answer import Answer, EvidenceItem, Provenance
 from rechannel.answers.declared import period_of, published_share
 from rechannel.answers.hindsight import NEAR
+from rechannel.answers.pictures import Timeline
 from rechannel.tables.calendar import Event, announced, exits
 from rechannel.tables.deals import Deal
 from rechannel.tables.figures import Figure, as_money, as_share, find_figures

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from rechannel.answers.answer import Check, EvidenceItem, SharedCustomers
+from rechannel.answers.answer import Check, EvidenceItem
+from rechannel.answers.pictures import SharedCustomers
 from rechannel.evidence.ties import FEWEST_CUSTOMERS, Ties, ties_of
 from rechannel.source.store import CaseFolder
 from rechannel.tables.engines.choose import overlap_case

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rechannel.answers.answer import RepeatCurve
+from rechannel.answers.pictures import RepeatCurve
 from rechannel.report.colours import AXIS, COUNTERFACTUAL, OWN, TEXT
 from rechannel.report.figures import NARROW, WIDE, Fan, Figure, Line, band_series, line_series, round_ticks, value_axis
 from rechannel.report.render import Drawing, Json

@@ -9,7 +9,7 @@ from datetime import date
 
 import numpy as np
 
-from rechannel.answers.answer import Path
+from rechannel.answers.pictures import Path
 from rechannel.report.colours import AXIS, COUNTERFACTUAL, GRID, OWN, RULE, TEXT
 from rechannel.report.render import Drawing, Json
 from rechannel.tables.panel import DateArray, to_date

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date
 from html import escape
 
-from rechannel.answers.answer import Answer, Path
+from rechannel.answers.answer import Answer
+from rechannel.answers.pictures import Path
 from rechannel.report import phrases, render
 from rechannel.report.blocks import Reader
 from rechannel.report.chapters.impact import finding

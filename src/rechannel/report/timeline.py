@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from rechannel.answers.answer import Timeline
+from rechannel.answers.pictures import Timeline
 from rechannel.report.colours import AXIS, COUNTERFACTUAL, OWN, PAPER, RIVAL, RULE, TEXT
 from rechannel.report.dots import cut
 from rechannel.report.figures import NARROW, WIDE, Figure, day_words

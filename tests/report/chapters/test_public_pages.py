@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rechannel.answers.answer import Provenance, Timeline
+from rechannel.answers.answer import Provenance
 from rechannel.answers.order import public_answers
+from rechannel.answers.pictures import Timeline
 from rechannel.case import Case, new_case, open_case
 from rechannel.report import publish, render
 from rechannel.report.blocks import Reader

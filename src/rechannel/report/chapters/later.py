@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rechannel.answers.answer import Answer, RepeatCurve
+from rechannel.answers.answer import Answer
+from rechannel.answers.pictures import RepeatCurve
 from rechannel.report import phrases
 from rechannel.report.ages import age_figure, age_words
 from rechannel.report.blocks import Block, Cell, Chart, Key, Reader, Row, Table

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import numpy as np
 
-from rechannel.answers.answer import Answer, Path
+from rechannel.answers.answer import Answer
+from rechannel.answers.pictures import Path
 from rechannel.report import phrases
 from rechannel.report.blocks import Block, Cell, Chart, Key, Listed, ListedLine, Pair, Pairs, Reader, Row, Table
 from rechannel.report.figures import CHANGE, CLOSURE, DEMOTION, gap_of, is_forecast, path_figures

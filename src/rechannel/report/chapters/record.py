@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from datetime import date
 
-from rechannel.answers.answer import Answer, EvidenceItem, Timeline
+from rechannel.answers.answer import Answer, EvidenceItem
+from rechannel.answers.pictures import Timeline
 from rechannel.answers.record import UNNAMED
 from rechannel.report.blocks import Block, Cell, Chapter, Chart, Key, Reader, Refused, Row, Said, SaidLine, Table
 from rechannel.report.chapters.parts import anchor

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rechannel.answers.answer import Answer, SharedCustomers
+from rechannel.answers.answer import Answer
+from rechannel.answers.pictures import SharedCustomers
 from rechannel.report import phrases
 from rechannel.report.blocks import Block, Cell, Chart, Key, Reader, Row, Table
 from rechannel.report.chapters.parts import head
