@@ -154,12 +154,12 @@ def test_a_case_without_daily_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.slow
 @pytest.mark.parametrize("question", ["closure", "impact"])
 def test_every_process_says_the_same_bytes(case: Path, question: str) -> None:
-    """Sets of names have another order in every process; no sum may follow it."""
-    call = ["ask", str(case), question, "--channel", "entry", "--on", "2024-07-09", "--horizon", "14", "--json", "-"]
+    """Sets of names have another order in every process, and threads add up in another one; no sum may follow them."""
+    call = ["rechannel", "ask", str(case), question, "--channel", "entry", "--on", ON, "--horizon", "14", "--json", "-"]
     said = []
-    for seed in ("1", "77"):
-        script = f"from rechannel.cli.main import run; raise SystemExit(run({call!r}))"
-        made = {**os.environ, "PYTHONHASHSEED": seed}
+    for seed, threads in (("1", "1"), ("77", "4")):
+        script = f"import sys; sys.argv = {call!r}; from rechannel.cli.main import main; main()"
+        made = {**os.environ, "PYTHONHASHSEED": seed, "OPENBLAS_NUM_THREADS": threads}
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=made)
         said.append({key: value for key, value in json.loads(done.stdout).items() if key != "provenance"})
     assert said[0] == said[1]

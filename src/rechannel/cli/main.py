@@ -131,12 +131,13 @@ def _call_error(error: click.UsageError) -> CallError:
 def main() -> None:
     """Entry point of the `rechannel` script.
 
-    The matrices here are small: threads of the linear algebra only wait for each other. Python's own warnings speak to
-    programmers, with paths of this machine, and the word warning is kept for faults of the data: tests turn each one
-    into an error, the screen shows them with RECHANNEL_DEBUG=1 or `python -W`.
+    The matrices here are small: threads of the linear algebra only wait for each other, and their number would change
+    the last digits, so there is one whatever the environment says. Python's own warnings speak to programmers, with
+    paths of this machine, and the word warning is kept for faults of the data: tests turn each one into an error, the
+    screen shows them with RECHANNEL_DEBUG=1 or `python -W`.
     """
     for library in ("OPENBLAS", "OMP", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+        os.environ[f"{library}_NUM_THREADS"] = "1"
     if not sys.warnoptions and not os.environ.get("RECHANNEL_DEBUG"):
         warnings.simplefilter("ignore")
         os.environ["PYTHONWARNINGS"] = "ignore"  # for the processes of `lab`
