@@ -88,6 +88,6 @@ def test_a_report_opens_without_a_request_or_a_complaint(language: str, tmp_path
     seen = visit(tmp_path / f"report.{language}.html", tmp_path)
     assert seen.console == []
     assert seen.requests == []
-    assert seen.dom.count("<svg") == 2 * (1 + 4 + 4 + 2 + 1 + 4 + 1 + 3 + 3 + 2 + 2 + 3 + 2)
+    assert seen.dom.count("<svg") == 2 * (1 + 4 + 4 + 2 + 1 + 1 + 4 + 1 + 3 + 3 + 2 + 2 + 3 + 2)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in seen.dom
     assert "<script" not in seen.dom
