@@ -41,12 +41,16 @@ def made_findings(around: Surroundings, truth: Diversion, seed: int) -> list[Fin
     """Outages of ten days as the ledger would measure them in a market of that truth."""
     rng = np.random.default_rng([seed, 5])
     priors = Priors()
-    shared_bias, released = rng.standard_normal(2)
+    shared_bias, shared_deferral, released = rng.standard_normal(3)
+    bias_of = rng.standard_normal(CHANNELS)
     back = expit(priors.released.centre + priors.released.sd * released)
     found = []
     for number, channel in enumerate(MEASURED):
-        deferral = expit(priors.deferral_outage.centre + priors.deferral_outage.sd * rng.standard_normal())
-        bias = priors.bias * np.sqrt(0.5) * (shared_bias + rng.standard_normal())
+        part = priors.deferral_shared
+        waits = np.sqrt(part) * shared_deferral + np.sqrt(1 - part) * rng.standard_normal()
+        deferral = expit(priors.deferral_outage.centre + priors.deferral_outage.sd * waits)
+        parts = np.sqrt(priors.bias_shared) * (shared_bias, bias_of[channel], rng.standard_normal())
+        bias = priors.bias * float(parts.sum())
         kept = expit(truth.retained[0, channel] + bias) + truth.surplus[0, channel]
         row = (1 - deferral) * (kept * truth.weights[0, channel] + truth.spill[0, channel])
         removed, sd = 1000.0, 1000.0 * NOISE * np.sqrt(SHARES)
