@@ -37,6 +37,8 @@ MONEY = Money("CNY", margin=(0.1, 0.2))
 STAMP = Provenance("test", 7, "0" * 64, "2025-01-01T00:00:00Z")
 ROWS = ("later_orders_per_customer", "ltv_per_customer", "incremental_ltv", "incremental_value")
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Made:
@@ -86,7 +88,6 @@ def values(rows: Sequence[Estimate]) -> list[Quantity]:
     return [value for value in found if isinstance(value, Quantity)]
 
 
-@pytest.mark.slow
 def test_margin_after_the_quarter_is_its_own_row_and_adds_up_draw_by_draw(made: Made) -> None:
     answer = made.ask()
     (orders, each, ltv, both), margin = (rows_of(answer, name) for name in ROWS), rows_of(answer, "incremental_margin")
@@ -106,7 +107,6 @@ def test_margin_after_the_quarter_is_its_own_row_and_adds_up_draw_by_draw(made: 
     assert [curve.channel for curve in answer.curves] == [made.channel, None]
 
 
-@pytest.mark.slow
 def test_the_window_and_what_is_later_make_the_whole(made: Made) -> None:
     """Of any rates, also those that differ by age: orders inside the quarter + later = orders of the first stretch."""
     rng = np.random.default_rng(1)
@@ -119,7 +119,6 @@ def test_the_window_and_what_is_later_make_the_whole(made: Made) -> None:
     assert later_orders(np.ones_like(rates), window) == pytest.approx(np.full(len(rates), LATER_DAYS))
 
 
-@pytest.mark.slow
 def test_days_left_reach_to_the_end_of_the_period(made: Made) -> None:
     panel = made.case.panel
     period, at_all = quarters(panel)[1], Coordinates(None)
@@ -131,7 +130,6 @@ def test_days_left_reach_to_the_end_of_the_period(made: Made) -> None:
     assert window_of(weeks, made.channel, [0, 1], at_all).days_left.tolist() == [10.0, 3.0]
 
 
-@pytest.mark.slow
 def test_twice_the_prices_double_the_margin_and_leave_the_orders(made: Made) -> None:
     panel = made.case.panel
     dear = replace(panel, values={**panel.values, "gmv": 2 * panel.values["gmv"]})
@@ -167,7 +165,6 @@ def test_what_cannot_be_said_is_refused_row_by_row(made: Made) -> None:
         assert all("{" not in Refusal(code, words).message(language) for language in LANGUAGES)
 
 
-@pytest.mark.slow
 def test_few_new_customers_among_the_first_orders_make_it_an_assumption(made: Made) -> None:
     doubtful = replace(made.later, new_share=0.2)
     assert not doubtful.checks[-1].passed
@@ -176,7 +173,6 @@ def test_few_new_customers_among_the_first_orders_make_it_an_assumption(made: Ma
         assert "new_in_touches" in value.grade_reasons
 
 
-@pytest.mark.slow
 def test_same_bytes_again_and_one_answer_through_the_case(made: Made) -> None:
     assert dumps(made.ask()) == dumps(made.ask())
     again = customer_value(made.case.folder, made.case.panel, 7)
@@ -187,7 +183,6 @@ def test_same_bytes_again_and_one_answer_through_the_case(made: Made) -> None:
     assert asked.curves
 
 
-@pytest.mark.slow
 def test_the_curve_of_a_channel_that_the_log_does_not_know_is_left_out(made: Made) -> None:
     assert [curve.channel for curve in curves_of(made.later, "'; DROP --")] == [None]
     for curve in curves_of(made.later, made.channel):

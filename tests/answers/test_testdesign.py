@@ -124,6 +124,7 @@ def test_an_entry_that_cannot_be_split_is_tested_in_weeks(
     assert json.loads(json.dumps(again, ensure_ascii=False)) == body
 
 
+@pytest.mark.slow
 def test_what_cannot_be_designed_is_refused_or_an_error(
     case: Case, tmp_path: Path, shop: Panel, capsys: pytest.CaptureFixture[str]
 ) -> None:

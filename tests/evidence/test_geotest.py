@@ -164,6 +164,7 @@ def test_staggered_markets_are_summed_by_days_since() -> None:
     assert (effect.gains()[:, order[0], 0] < 0).all()
 
 
+@pytest.mark.slow
 def test_cells_are_joint_and_no_donors_of_each_other() -> None:
     off = dict.fromkeys((0, 1, 2), (100, 14))
     panel, _ = made_shop(30, off=off)

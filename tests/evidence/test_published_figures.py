@@ -149,6 +149,7 @@ def test_compatibility_mode_refuses_what_it_cannot_fit() -> None:
             causal_impact_compat(values, x, n_pre)
 
 
+@pytest.mark.slow
 def test_compatibility_mode_matches_a_finer_grid_and_skips_missing_days() -> None:
     rng = np.random.default_rng(3)
     x = rng.standard_normal((90, 4)).cumsum(axis=0)

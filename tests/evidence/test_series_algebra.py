@@ -146,6 +146,7 @@ def test_matched_t_against_the_exact_mixture(seed: int, n: int, tolerance: float
             assert matched == pytest.approx(exact, abs=tolerance * width), (row, level)
 
 
+@pytest.mark.slow
 def test_window_sums_on_the_log_scale_against_simulated_paths() -> None:
     """240,000 paths drawn day by day from (q, phi), s2, b, level and AR state; sums of their exponentials."""
     rng = np.random.default_rng(11)

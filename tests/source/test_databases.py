@@ -43,6 +43,7 @@ def test_one_table(door: Any, made: Callable[..., Path]) -> None:
     assert rows[0] == ("2025-01-01", "app", "100", '{"x":1}', "nan", 1)
 
 
+@pytest.mark.slow
 def test_several_tables_and_views(door: Any, made: Callable[..., Path]) -> None:
     outside = door.put("secret\n1\n", "t.txt")
     path = made(

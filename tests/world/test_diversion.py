@@ -129,6 +129,7 @@ def test_the_order_of_a_finding_s_channels_does_not_matter() -> None:
     assert medians(fit(surroundings, turned), 1) == pytest.approx(medians(fit(surroundings, straight), 1), abs=EXACTLY)
 
 
+@pytest.mark.slow
 def test_relabelling_channels_permutes_the_rows() -> None:
     shares, order = np.array([4.0, 3.0, 2.0, 1.0]), [2, 0, 3, 1]
     plain = around(*shares, hosts=("a", "b", "a", ""))
