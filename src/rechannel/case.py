@@ -134,7 +134,7 @@ class Case:
 
     @property
     def _tomorrow(self) -> date:
-        return self.panel.last + timedelta(days=7 if self.panel.cadence == "weekly" else 1)
+        return self.panel.last + timedelta(days=self.panel.step)
 
     @cached_property
     def _surrounds(self) -> Surrounds:

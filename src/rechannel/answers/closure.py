@@ -128,7 +128,7 @@ def answer_closure(
     why = _whole_refusal(panel, question, before)
     rivals = in_market([row for row in around.rivals if row.day < told], question.market)
     if why is None:
-        step = 7 if panel.cadence == "weekly" else 1
+        step = panel.step
         start = panel.index_of(question.on)
         longest = max(1, max(question.horizons) // step)
         world = fit_world(
@@ -178,7 +178,7 @@ def _whole_refusal(panel: Panel, question: ClosureQuestion, before: int) -> Refu
     if not np.isfinite(whole).any():
         return Refusal("no_visits", {"channel": question.channel}, ("add_visits",))
     values = whole[: max(before, 0)]
-    measured = int(np.isfinite(values).sum()) * (7 if panel.cadence == "weekly" else 1)
+    measured = int(np.isfinite(values).sum()) * panel.step
     if measured < FEWEST_DAYS:
         return Refusal("short_history", {"days": str(measured), "wanted": str(FEWEST_DAYS)}, ("more_history",))
     if not (np.nan_to_num(values) > 0).any():

@@ -122,7 +122,7 @@ def answer_exposure(
             why = Refusal("few_open_days", {"channel": channel}, ("more_history",))
             unforeseen.append(refused("net_loss_visits", "visits", why, Coordinates(HORIZON, channel)))
             continue
-        step = 7 if panel.cadence == "weekly" else 1
+        step = panel.step
         (outcome,) = apply(world, demand, close(channel, on), (HORIZON,), step)
         mine = {metric: float(values[at]) for metric, values in shares.items()}
         history = int(demand.own.training.sum()) * step
@@ -156,7 +156,7 @@ def answer_exposure(
 def _recent_shares(panel: Panel) -> dict[Metric, np.ndarray]:
     """Share of each metric by channel over the last days, shape [channel]."""
     found: dict[Metric, np.ndarray] = {}
-    days = RECENT_DAYS // (7 if panel.cadence == "weekly" else 1)
+    days = RECENT_DAYS // panel.step
     for metric in ("visits", "orders", "new_customers"):
         if metric in panel.values:
             recent = sum_of(panel, metric, None)[-days:]

@@ -15,7 +15,7 @@ from rechannel.evidence.baseline import sum_of
 from rechannel.evidence.lifetime import Lifetime, days_in_ages, lifetime_of
 from rechannel.scenario.do import BASKET_SPREAD, Outcome
 from rechannel.source.store import CaseFolder
-from rechannel.tables.engines.choose import orders_of_case
+from rechannel.tables.engines.choose import has_touches, orders_of_case
 from rechannel.tables.histories import AGE_DAYS
 from rechannel.tables.panel import Panel
 from rechannel.vocabulary.channel import Metric
@@ -130,7 +130,7 @@ def customer_value(case: CaseFolder, panel: Panel, seed: int) -> CustomerValue |
     MissingPart
         RC361: the client of the engine that `case.toml` names is not installed.
     """
-    if "touches" not in case.config.tables and case.config.engine.kind == "duckdb":
+    if not has_touches(case):
         return Refusal("no_journeys", {}, ("export_touches",))
     for column in _NEEDED:
         if column not in panel.values:
@@ -177,7 +177,7 @@ class Window:
 
 def window_of(panel: Panel, channel: str, rows: Sequence[int], at: Coordinates) -> Window:
     """The window of the period at `at`: `rows` of the panel, all markets."""
-    step = 7 if panel.cadence == "weekly" else 1
+    step = panel.step
     days = panel.dates.astype("datetime64[D]").astype(np.int64)[np.asarray(rows)]
     left = (days[-1] + step - 1) - (days + (step - 1) / 2)
     found = {name: sum_of(panel, name, None)[np.asarray(rows)] for name in (*_NEEDED, "gmv") if name in panel.values}

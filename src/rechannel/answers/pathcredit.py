@@ -10,7 +10,7 @@ import numpy as np
 
 from rechannel.evidence.attribution import Credit, Method, attribute
 from rechannel.source.store import CaseFolder
-from rechannel.tables.engines.choose import fold_case
+from rechannel.tables.engines.choose import fold_case, has_touches
 from rechannel.tables.journeyrules import Bootstrap, JourneyRules, Kind
 from rechannel.vocabulary.channel import Metric
 from rechannel.vocabulary.errors import CallError
@@ -84,7 +84,7 @@ def path_credit(case: CaseFolder, quarters: Sequence[date], seed: int) -> PathCr
     MissingPart
         RC361: the client of the engine that `case.toml` names is not installed.
     """
-    if "touches" not in case.config.tables and case.config.engine.kind == "duckdb":
+    if not has_touches(case):
         return Refusal("no_journeys", {}, ("export_touches",))
     breaks = tuple(datetime(day.year, day.month, day.day, tzinfo=UTC) for day in quarters[1:])
     wanted = Bootstrap(REPLICATES, seed, tuple(KINDS.values()))

@@ -313,7 +313,7 @@ class _Forecast:
         demand = forecast_demand(panel, world.baseline, world.calibration, channel, start, draws=DRAWS, seed=seed)
         if demand is None:
             return None
-        step = 7 if panel.cadence == "weekly" else 1
+        step = panel.step
         days = tuple(range(7, 7 * 13, 7))
         on = panel.last + timedelta(days=step)
         found = apply(world, demand, close(channel, on), days, step)

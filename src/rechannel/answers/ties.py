@@ -10,7 +10,7 @@ from rechannel.answers.answer import Check, EvidenceItem
 from rechannel.answers.pictures import SharedCustomers
 from rechannel.evidence.ties import FEWEST_CUSTOMERS, Ties, ties_of
 from rechannel.source.store import CaseFolder
-from rechannel.tables.engines.choose import overlap_case
+from rechannel.tables.engines.choose import has_touches, overlap_case
 from rechannel.tables.journeyrules import Bootstrap, Days
 from rechannel.vocabulary.errors import CallError, MissingPart
 from rechannel.vocabulary.grade import Grade
@@ -60,7 +60,7 @@ class TiesBefore:
         return self._known[key]
 
     def _read(self, day: date, channels: Sequence[str]) -> Ties | Check | None:
-        if "touches" not in self.folder.config.tables and self.folder.config.engine.kind == "duckdb":
+        if not has_touches(self.folder):
             return None
         days = Days(day - timedelta(days=WINDOW_DAYS), day)
         asked = Bootstrap(REPLICATES, self.seed, of=("alone", "overlap"))

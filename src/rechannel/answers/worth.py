@@ -61,7 +61,7 @@ class WorthQuestion:
 
 def quarters(panel: Panel) -> tuple[Period, ...]:
     """Calendar quarters with data, oldest first."""
-    step = 7 if panel.cadence == "weekly" else 1
+    step = panel.step
     days = [to_date(day) for day in panel.dates]
     names = [f"{day.year}Q{(day.month + 2) // 3}" for day in days]
     periods = []

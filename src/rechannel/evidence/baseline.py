@@ -68,7 +68,7 @@ class Baseline:
 
 def with_coming(panel: Panel, coming: int) -> DateArray:
     """The panel's dates and `coming` more steps of its cadence."""
-    step = np.timedelta64(7 if panel.cadence == "weekly" else 1, "D")
+    step = np.timedelta64(panel.step, "D")
     return np.concatenate([panel.dates, panel.dates[-1] + step * np.arange(1, coming + 1)])
 
 

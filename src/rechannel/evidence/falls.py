@@ -113,7 +113,7 @@ def _fall(panel: Panel, books: Books, one: Shift, shifts: Sequence[Shift]) -> Od
     size = lost_share(books, one, shifts)
     counting = one.probability * cause.counting
     going_on = len(panel.dates) - one.first
-    if one.last is not None or going_on * _step(panel) < 2 * GONE_DAYS:
+    if one.last is not None or going_on * panel.step < 2 * GONE_DAYS:
         if cause.only_counted:
             return _oddity(panel, one, "RC608", size, counting, [_row(panel, "other", one, None, "RC608")])
         code = "RC621" if one.last is None else "RC601" if size >= SHUT else "RC600"
@@ -129,10 +129,6 @@ def _fall(panel: Panel, books: Books, one: Shift, shifts: Sequence[Shift]) -> Od
         rows.append(_row(panel, "opening", back, None, code, back.first))
         one = replace(one, last=back.first - 1)
     return _oddity(panel, one, code, size, one.probability, rows)
-
-
-def _step(panel: Panel) -> int:
-    return 7 if panel.cadence == "weekly" else 1
 
 
 def _returned(books: Books, one: Shift, rises: Sequence[Shift]) -> Shift | None:
@@ -237,7 +233,7 @@ def endings(panel: Panel, books: Books, known: Iterable[tuple[int, int]]) -> lis
     out = []
     told = list(known)
     for channel, step in ended_on(books.visits).items():
-        if np.isfinite(books.visits[step:, channel]).any() or (len(panel.dates) - step) * _step(panel) < GONE_DAYS:
+        if np.isfinite(books.visits[step:, channel]).any() or (len(panel.dates) - step) * panel.step < GONE_DAYS:
             continue
         if any(channel == other and abs(step - at) <= 1 for other, at in told):
             continue

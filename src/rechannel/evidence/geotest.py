@@ -245,7 +245,7 @@ def measure_cells(
 
     Draws of all of them are joint, so that cells can be compared. Parameters and refusals as in `measure_in_markets`.
     """
-    step = 7 if panel.cadence == "weekly" else 1
+    step = panel.step
     days = [panel.index_of(min(day, test.announced or day)) for test in tests for day in test.starts.values()]
     shown = between(panel, max(0, min(days, default=0) - LONGEST_HISTORY // step), len(panel.dates))
     taken = {name for test in tests for name in test.starts}

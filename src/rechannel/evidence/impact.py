@@ -101,7 +101,7 @@ class Stretches:
 
 def stretches_of(panel: Panel, window: Window) -> Stretches:
     """The stretches of a window."""
-    step = 7 if panel.cadence == "weekly" else 1
+    step = panel.step
     rows = tuple(max(1, horizon // step) for horizon in window.horizons)
     usual = {max(1, end // step) for end in STRETCH_ENDS}
     ends = tuple(sorted({end for end in usual if end < max(rows)} | set(rows)))

@@ -195,7 +195,7 @@ def _against_markets(panel: Panel, events: Sequence[Event], incident: Incident, 
     """An event confined to some markets, measured against the others; None when these cannot tell."""
     event, before = incident.event, baseline.before
     assert event.channel is not None
-    step = 7 if panel.cadence == "weekly" else 1
+    step = panel.step
     days = _days_of(panel, incident, before)
     length = int(days.measured.size) * step
     told = event.start - timedelta(days=incident.notice) if incident.notice else None
@@ -263,7 +263,7 @@ def _days_of(panel: Panel, incident: Incident, before: int) -> EventDays:
     first = panel.index_of(event.start)
     lasting = is_lasting(event)
     last = before - 1 if lasting else panel.index_of(event.end)
-    step = 7 if panel.cadence == "weekly" else 1
+    step = panel.step
     last = min(last, first + LONGEST_MEASURED // step - 1, before - 1)
     after = REBOUND_DAYS if panel.cadence == "daily" else 1
     rebound = np.empty(0, dtype=np.int64)
@@ -360,7 +360,7 @@ def _finding(
     event = incident.event
     assert event.channel is not None
     closed = names.index(event.channel)
-    step = 7 if panel.cadence == "weekly" else 1
+    step = panel.step
     strong = clear and (event.kind == "test" or event.days >= SHORTEST_FOR_B or is_lasting(event))
     change, variance, usual = yields
     return Finding(

@@ -140,7 +140,7 @@ def between(panel: Panel, first: int, last: int) -> Panel:
 
 def windows_of(panel: Panel, start: date, announced: date | None, end: date | None, horizons: Sequence[int]) -> Windows:
     """Windows of an event; `end` is its last day, None while it lasts."""
-    step = 7 if panel.cadence == "weekly" else 1
+    step = panel.step
     lengths = tuple(max(1, horizon // step) for horizon in horizons)
     first = panel.index_of(start)
     before = panel.index_of(min(announced or start, start))

@@ -116,16 +116,11 @@ def calibrate(
     count = min(MOST_ORIGINS, max(1, (last - first) * step // 7 + 1))
     origins = np.unique(np.linspace(first, last, count).astype(int))
     grids = [trimmed(one.fit, REFIT_MASS) for one in series]
-    scores: list[float] = []
-    windows_scored: list[tuple[float, float]] = []
-    series_scored: list[int] = []
-    missed: list[float] = []
+    records: list[tuple[float, ...]] = []
 
     def keep(score: float, rows: float, origin: float, which: int, came: float, foretold: float) -> None:
-        scores.append(score)
-        windows_scored.append((step * rows, origin + lead))
-        series_scored.append(which)
-        missed.append(came / foretold - 1 if foretold > 0 else float("nan"))
+        missed = came / foretold - 1 if foretold > 0 else float("nan")
+        records.append((score, step * rows, origin + lead, which, missed))
 
     for origin in origins.tolist():
         fitting = [rows for rows in tried if origin + lead + rows <= before]
@@ -162,8 +157,7 @@ def calibrate(
                 came, foretold = float(actuals[:, row].sum()), float(centres[:, row].sum())
                 gap = float(np.clip((came - foretold) / total_sd[row], -8, 8))
                 keep(gap, fitting[row], origin, TOTAL, came, foretold)
-    z = np.array(scores)
-    h, o = np.array(windows_scored, dtype=float).reshape(-1, 2).T
+    z, h, o, which, missed = np.array(records, dtype=float).reshape(-1, 5).T
     independent = len(series) ** 2 / float((correlation**2).sum())
     effective = {
         step * rows: independent * max(1.0, (before - first - lead) / rows)
@@ -179,8 +173,8 @@ def calibrate(
         bound = 1.6449 * np.exp(a + b * np.log(h[~others] / REFERENCE_HORIZON))
         inside.append(np.abs(z[~others]) <= bound)
     coverage = float(np.concatenate(inside).mean()) if inside else float("nan")
-    which = np.array(series_scored, dtype=np.intp)
-    return Calibration(level, slope, z, h, o, which, np.array(missed), effective, float(weights.sum()), coverage)
+    independent_records = float(weights.sum())
+    return Calibration(level, slope, z, h, o, which.astype(np.intp), missed, effective, independent_records, coverage)
 
 
 def _normal_score(

@@ -229,7 +229,7 @@ def own_errors(panel: Panel, events: Sequence[Event], channel: str, plans: Seque
 
 def _ground(panel: Panel, events: Sequence[Event], channel: str, *, only_channel: bool = False) -> _Ground:
     """Markets that have the channel and enough days, with the visits that are summed."""
-    step = 7 if panel.cadence == "weekly" else 1
+    step = panel.step
     shown = between(
         panel, max(0, len(panel.dates) - (LONGEST_HISTORY + LENGTHS[-1] * ORIGINS) // step), len(panel.dates)
     )

@@ -257,7 +257,7 @@ def _stake(
     seed: int,
 ) -> Stake | None:
     """Visits of the coming 90 days on the path before the drop, times the share lost."""
-    coming = HORIZON_DAYS // (7 if panel.cadence == "weekly" else 1)
+    coming = HORIZON_DAYS // panel.step
     dates = with_coming(panel, coming)
     design = build_design(dates, events, channel, cadence=panel.cadence)
     usable = design.usable[:first] & np.isfinite(values[:first])

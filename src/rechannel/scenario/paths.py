@@ -45,7 +45,7 @@ def courses(world: World, demand: Demand, intervention: Demote, length: int) -> 
     diversion = world.diversion
     at = diversion.surroundings.channels.index(intervention.channel)
     share = removed_share(world, intervention)[:, None]
-    step = 7 if world.panel.cadence == "weekly" else 1
+    step = world.panel.step
     rows = list(range(length))
     daily = demand.windows("visits", rows, [1] * length)
     running = demand.windows("visits", [0] * length, [row + 1 for row in rows])

@@ -57,10 +57,14 @@ class Panel:
         """Last day with a row."""
         return to_date(self.dates[-1])
 
+    @property
+    def step(self) -> int:
+        """Days per row."""
+        return 7 if self.cadence == "weekly" else 1
+
     def index_of(self, day: date) -> int:
         """Position of `day` on the date axis; may lie before 0 or past the end."""
-        step = 7 if self.cadence == "weekly" else 1
-        return (day - self.first).days // step
+        return (day - self.first).days // self.step
 
     def channel_index(self, channel: str) -> int:
         return self.channels.index(channel)
@@ -82,7 +86,7 @@ class Panel:
         has, rows = measured.any(axis=0), np.arange(self.dates.size)[:, None, None]
         first = np.argmax(measured, axis=0)
         last = self.dates.size - 1 - np.argmax(measured[::-1], axis=0)
-        ended = last < self.dates.size - GONE_DAYS // (7 if self.cadence == "weekly" else 1)
+        ended = last < self.dates.size - GONE_DAYS // self.step
         there = has & (rows >= first) & ~(ended & (rows > last))
         total = np.where(there, self.values[metric][:, places], 0.0).sum(axis=1)
         return np.asarray(np.where(there.any(axis=1), total, np.nan))

@@ -150,7 +150,7 @@ def _surroundings(
     usable = np.ones(baseline.dates.size, dtype=bool)
     if baseline.series:
         usable = baseline.series[0].design.usable
-    rows = RECENT_DAYS // (7 if panel.cadence == "weekly" else 1)
+    rows = RECENT_DAYS // panel.step
     recent = np.flatnonzero(usable[: baseline.before])[-rows:]
     visits = sum_of(panel, "visits", markets)[recent]
     whole = sum_of(panel, "visits", markets)[: baseline.before]

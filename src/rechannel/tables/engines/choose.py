@@ -21,6 +21,11 @@ from rechannel.tables.touches import MEMORY_MB, Told, TouchFiles, fold_touches
 from rechannel.vocabulary.errors import CallError
 
 
+def has_touches(case: CaseFolder) -> bool:
+    """Whether a case has touches: in its folder, or on the engine that `case.toml` names."""
+    return "touches" in case.config.tables or case.config.engine.kind != "duckdb"
+
+
 def fold_case(
     case: CaseFolder, rules: JourneyRules | None = None, bootstrap: Bootstrap | None = None, tell: Told | None = None
 ) -> tuple[JourneyTables, int]:
